@@ -1,0 +1,133 @@
+//! Crypto provider for [`lockgate_dtls`] in pure Rust, for devices.
+//!
+//! No `std`, no heap, no `unsafe`, no assembler: it builds wherever `core` does, and on a device the
+//! only thing to bring along is a source of randomness ([`RandomSource`]).
+//!
+//! ```
+//! use lockgate_dtls::crypto::{AeadAlgorithm, AeadKey as _, CryptoError, Provider as _};
+//! use lockgate_rustcrypto::{RandomSource, RustCrypto};
+//!
+//! /// Stands for the chip's generator.
+//! struct Trng;
+//!
+//! impl RandomSource for Trng {
+//!     fn fill(&mut self, _out: &mut [u8]) -> Result<(), CryptoError> {
+//!         Err(CryptoError::NoRandomness)
+//!     }
+//! }
+//!
+//! let provider = RustCrypto::new(Trng);
+//! let key = provider.aead_key(AeadAlgorithm::Aes128Ccm8, &[7; 16])?;
+//! let mut record = *b"21.5 C\0\0\0\0\0\0\0\0"; // the plaintext and room for the tag
+//! key.seal_in_place(&[0; 12], b"header", &mut record)?;
+//! key.open_in_place(&[0; 12], b"header", &mut record)?;
+//! assert_eq!(&record[..6], b"21.5 C");
+//! # Ok::<(), CryptoError>(())
+//! ```
+//!
+//! # Why one generation back
+//!
+//! The `RustCrypto` crates used here (`aes` 0.8, `ccm` 0.5, `aes-gcm` 0.10, `chacha20poly1305` 0.10,
+//! `sha2` 0.10, `hmac` 0.12) are not the newest ones. They compute the same and link to far less
+//! flash on thumb targets. Nothing of theirs shows in this crate's API, so that they can be
+//! exchanged without breaking anybody.
+//!
+//! # Features
+//!
+//! All but `getrandom` are on by default; a device switches off what its suites never name.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `ccm` | AES-CCM and AES-CCM\_8 |
+//! | `gcm` | AES-GCM |
+//! | `chacha20poly1305` | ChaCha20-Poly1305 |
+//! | `aes256` | the 256-bit form of both AES families; without it an expanded AES key is a quarter smaller |
+//! | `sha384` | SHA-384 and its HMAC |
+//! | `getrandom` | `OsRandom`, for targets with an operating system |
+//!
+//! An algorithm that is switched off is [`CryptoError::Unsupported`], and
+//! [`Provider::supports_aead`] says so, so that its suites are never offered.
+//!
+//! # What is wiped, and what is not
+//!
+//! Expanded AES and `ChaCha20` keys are overwritten when they are dropped, and no bare key is copied.
+//! The states of hashes and HMAC keys are **not** wiped: the crates of this generation have no way
+//! to do it, and none can be added from outside without `unsafe`. They hold no record key, but an
+//! HMAC key made from a secret stays in memory until something else is written there.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(any(feature = "ccm", feature = "gcm", feature = "chacha20poly1305")))]
+compile_error!("DTLS needs an AEAD: turn on `ccm`, `gcm` or `chacha20poly1305`");
+
+mod aead;
+mod hash;
+mod mask;
+mod random;
+
+pub use self::aead::AeadKey;
+pub use self::hash::{Hash, Hmac};
+pub use self::mask::Mask;
+#[cfg(feature = "getrandom")]
+pub use self::random::OsRandom;
+pub use self::random::RandomSource;
+
+use core::fmt;
+
+use lockgate_dtls::crypto::{AeadAlgorithm, CryptoError, HashAlgorithm, Provider};
+
+/// The provider: the algorithms of the `RustCrypto` project and the random source `R`.
+#[derive(Clone, Copy, Default)]
+pub struct RustCrypto<R> {
+    random: R,
+}
+
+impl<R> RustCrypto<R> {
+    /// A provider that draws its random numbers from `random`.
+    pub const fn new(random: R) -> Self {
+        Self { random }
+    }
+}
+
+impl<R> fmt::Debug for RustCrypto<R> {
+    // The source may be a generator whose state must not be printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RustCrypto").finish_non_exhaustive()
+    }
+}
+
+impl<R: RandomSource> Provider for RustCrypto<R> {
+    type AeadKey = AeadKey;
+    type Hash = Hash;
+    type Hmac = Hmac;
+    type Mask = Mask;
+
+    fn supports_aead(&self, algorithm: AeadAlgorithm) -> bool {
+        AeadKey::supports(algorithm)
+    }
+
+    fn supports_hash(&self, algorithm: HashAlgorithm) -> bool {
+        Hash::supports(algorithm)
+    }
+
+    fn aead_key(&self, algorithm: AeadAlgorithm, key: &[u8]) -> Result<AeadKey, CryptoError> {
+        AeadKey::new(algorithm, key)
+    }
+
+    fn hash(&self, algorithm: HashAlgorithm) -> Result<Hash, CryptoError> {
+        Hash::new(algorithm)
+    }
+
+    fn hmac(&self, algorithm: HashAlgorithm, key: &[u8]) -> Result<Hmac, CryptoError> {
+        Hmac::new(algorithm, key)
+    }
+
+    fn mask(&self, key: &[u8; 16]) -> Result<Mask, CryptoError> {
+        Ok(Mask::new(key))
+    }
+
+    fn random(&mut self, out: &mut [u8]) -> Result<(), CryptoError> {
+        self.random.fill(out)
+    }
+}
