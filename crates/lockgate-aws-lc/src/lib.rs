@@ -25,9 +25,9 @@
 //! `nasm`. Of the default features of `aws-lc-rs` only the library itself is on; the others serve
 //! ring's signature interface.
 //!
-//! Expanding a GCM or ChaCha20-Poly1305 key allocates its schedule on the C heap (some 600 bytes);
-//! sealing and opening allocate nothing. Hashes live on the C heap too, so starting or forking one
-//! allocates. HMAC does so per MAC as well. All of that belongs to handshakes, not to records.
+//! Expanding an AEAD key allocates once: some 600 bytes on the C heap for GCM and
+//! ChaCha20-Poly1305, 1 KB for CCM. Sealing, opening, masks, random numbers and MACs allocate
+//! nothing. A hash allocates when it is started and when it is forked, which only handshakes do.
 //!
 //! AWS-LC wipes its key schedules and hash states when they are freed, and this crate makes no copy
 //! of a bare key.

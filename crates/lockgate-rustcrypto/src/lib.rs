@@ -51,6 +51,8 @@
 //! # What is wiped, and what is not
 //!
 //! Expanded AES and `ChaCha20` keys are overwritten when they are dropped, and no bare key is copied.
+//! So is GCM's hash key on devices; on a processor with carry-less multiplication, `polyval` picks
+//! its backend at run time and leaves it.
 //! The states of hashes and HMAC keys are **not** wiped: the crates of this generation have no way
 //! to do it, and none can be added from outside without `unsafe`. They hold no record key, but an
 //! HMAC key made from a secret stays in memory until something else is written there.
