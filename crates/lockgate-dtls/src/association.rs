@@ -1,0 +1,519 @@
+//! The long life of a connection: everything that an established session needs, small and of fixed size.
+
+use core::fmt;
+use core::ops::Range;
+
+use zeroize::Zeroize;
+
+use crate::bytes::{OwnCid, PeerCid};
+use crate::config::{Config, Padding};
+use crate::crypto::{CryptoError, Provider};
+use crate::drop_reason::DropReason;
+use crate::error::{Limit, SendError};
+use crate::lease::Lease;
+use crate::record::{
+    self, Direction, KeyPair, Layout, ReplayWindow, SEQUENCE_END, TrafficKeys, failed_open_limit,
+    seal_limit,
+};
+use crate::suite::{CipherSuite, SuiteParameters};
+use crate::time::Instant;
+use crate::wire::{
+    Alert, AlertDescription, AlertLevel, ContentType, DTLS_1_2, HANDSHAKE_HEADER_LEN,
+    HandshakeHeader, HandshakeType, MAX_PLAINTEXT_LEN, RECORD_HEADER_LEN, Reader, RecordHeader,
+    VERIFY_DATA_LEN, Writer,
+};
+
+/// The epoch of every protected record: there is no renegotiation.
+const EPOCH: u16 = 1;
+
+/// Which end of the connection we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We sent `ClientHello`.
+    Client,
+    /// We answered it.
+    Server,
+}
+
+/// What a repeat of our last flight needs, kept for twice the maximum segment lifetime (RFC 6347 §4.2.4).
+#[derive(Clone, Debug)]
+pub(crate) struct LastFlight {
+    /// Until when the peer may ask for it.
+    pub(crate) until: Instant,
+    /// The next record number of epoch 0.
+    pub(crate) epoch_0_next: u64,
+    /// The number of our `Finished`.
+    pub(crate) message_seq: u16,
+    pub(crate) verify_data: [u8; VERIFY_DATA_LEN],
+}
+
+/// An established session: bare keys, sequence numbers, connection IDs. Nothing in it points to the handshake that
+/// made it.
+pub struct Association {
+    pub(crate) keys: TrafficKeys,
+    pub(crate) window: ReplayWindow,
+    pub(crate) write_next: u64,
+    pub(crate) failed_opens: u64,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) last_flight: Option<LastFlight>,
+    #[cfg(feature = "exporter")]
+    pub(crate) exporter: ExporterSecret,
+    pub(crate) suite: CipherSuite,
+    /// The longest content, with inner type and padding, that the peer takes.
+    pub(crate) peer_limit: u16,
+    pub(crate) role: Role,
+    pub(crate) own_cid: OwnCid,
+    pub(crate) peer_cid: PeerCid,
+    pending_alert: Option<Alert>,
+    pending_last_flight: bool,
+    closed: bool,
+}
+
+/// What RFC 5705 exporters are derived from.
+#[cfg(feature = "exporter")]
+#[derive(Clone)]
+pub(crate) struct ExporterSecret {
+    pub(crate) master_secret: [u8; crate::key_schedule::MASTER_SECRET_LEN],
+    /// Client random, then server random.
+    pub(crate) randoms: [u8; 2 * crate::wire::RANDOM_LEN],
+}
+
+/// What an opened record turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// Application data, at this place in the record.
+    Application(Range2),
+    /// The peer asked for our last flight again; it is pending now.
+    LastFlightAgain,
+    /// The peer closed, and `close_notify` is pending as an answer.
+    CloseNotify,
+    /// The peer ended the connection.
+    FatalAlert(AlertDescription),
+    /// Renegotiation was refused; the alert is pending.
+    RenegotiationRefused,
+    /// Authenticated, and without consequence.
+    Ignored(DropReason),
+}
+
+/// A `Copy` range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range2 {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// Why a record did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Drop(DropReason),
+    /// Dropped, and it was one too many: the session is to close.
+    LimitReached(Limit),
+}
+
+impl From<DropReason> for Refused {
+    fn from(reason: DropReason) -> Self {
+        Self::Drop(reason)
+    }
+}
+
+/// What the handshake settled.
+pub(crate) struct Agreed {
+    pub(crate) role: Role,
+    pub(crate) suite: CipherSuite,
+    pub(crate) keys: TrafficKeys,
+    pub(crate) own_cid: OwnCid,
+    pub(crate) peer_cid: PeerCid,
+    pub(crate) peer_limit: u16,
+    #[cfg(feature = "exporter")]
+    pub(crate) exporter: ExporterSecret,
+}
+
+impl Association {
+    pub(crate) fn new(agreed: Agreed) -> Self {
+        Self {
+            keys: agreed.keys,
+            window: ReplayWindow::default(),
+            write_next: 0,
+            failed_opens: 0,
+            lease: None,
+            last_flight: None,
+            #[cfg(feature = "exporter")]
+            exporter: agreed.exporter,
+            suite: agreed.suite,
+            peer_limit: agreed.peer_limit,
+            role: agreed.role,
+            own_cid: agreed.own_cid,
+            peer_cid: agreed.peer_cid,
+            pending_alert: None,
+            pending_last_flight: false,
+            closed: false,
+        }
+    }
+
+    /// The agreed cipher suite.
+    pub const fn cipher_suite(&self) -> CipherSuite {
+        self.suite
+    }
+
+    /// Which end we are.
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The connection ID that the peer's records carry, or empty.
+    pub fn own_cid(&self) -> &[u8] {
+        self.own_cid.as_slice()
+    }
+
+    /// The connection ID that our records carry, or empty.
+    pub fn peer_cid(&self) -> &[u8] {
+        self.peer_cid.as_slice()
+    }
+
+    /// Longest application payload in bytes that one record may carry to the peer.
+    pub fn max_payload(&self) -> usize {
+        let inner_type = usize::from(!self.peer_cid.is_empty());
+        usize::from(self.peer_limit).min(MAX_PLAINTEXT_LEN) - inner_type
+    }
+
+    /// How many bytes a record needs before its payload.
+    pub(crate) fn headroom(&self) -> usize {
+        Layout::new(self.parameters().aead, self.peer_cid.len()).before()
+    }
+
+    /// How many bytes a record adds around a payload, without padding.
+    pub fn record_overhead(&self) -> usize {
+        let layout = Layout::new(self.parameters().aead, self.peer_cid.len());
+        layout.before() + layout.after()
+    }
+
+    pub(crate) fn parameters(&self) -> SuiteParameters {
+        // An association only ever comes from a handshake or an export, which know their suite.
+        self.suite.parameters().unwrap_or(SuiteParameters {
+            aead: crate::crypto::AeadAlgorithm::Aes128Gcm,
+            hash: crate::crypto::HashAlgorithm::Sha256,
+        })
+    }
+
+    pub(crate) fn expand<P: Provider>(
+        &self,
+        provider: &P,
+    ) -> Result<KeyPair<P::AeadKey>, CryptoError> {
+        self.keys.expand(provider, self.parameters().aead)
+    }
+
+    /// Protects the content at `content` in `buf` in place, and returns where the record stands.
+    pub(crate) fn seal<P: Provider>(
+        &mut self,
+        keys: &KeyPair<P::AeadKey>,
+        config: &Config,
+        content_type: ContentType,
+        buf: &mut [u8],
+        content: Range<usize>,
+    ) -> Result<Range<usize>, SendError> {
+        let suite = self.parameters();
+        let layout = Layout::new(suite.aead, self.peer_cid.len());
+        let limit = self.max_payload();
+        if content.len() > limit {
+            return Err(SendError::TooLarge { limit });
+        }
+        let padding = match config.padding {
+            Padding::Multiple(of) if layout.inner_type != 0 => {
+                let len = content.len() + 1;
+                (len.next_multiple_of(usize::from(of.get())) - len).min(limit - content.len())
+            }
+            _ => 0,
+        };
+        let room_behind = buf.len().saturating_sub(content.end);
+        if content.start < layout.before() || room_behind < layout.after() + padding {
+            return Err(SendError::BufferTooSmall {
+                needed: layout.before() + content.len() + layout.after() + padding,
+            });
+        }
+        let sequence = self.write_next;
+        if sequence >= seal_limit(suite) {
+            return Err(SendError::KeyExhausted);
+        }
+        if self
+            .lease
+            .as_ref()
+            .is_some_and(|lease| sequence >= lease.end)
+        {
+            return Err(SendError::LeaseExhausted);
+        }
+        // The number is spent even if the provider fails: it must never serve twice.
+        self.write_next += 1;
+        let direction = Direction {
+            key: &keys.write,
+            iv: &self.keys.write_iv,
+            aead: suite.aead,
+            cid: self.peer_cid.as_slice(),
+        };
+        record::seal(
+            &direction,
+            content_type,
+            EPOCH,
+            sequence,
+            padding,
+            buf,
+            content,
+        )
+        .map_err(SendError::Crypto)
+    }
+
+    /// Protects `content` into `out`, whose start the record takes.
+    pub(crate) fn seal_into<P: Provider>(
+        &mut self,
+        keys: &KeyPair<P::AeadKey>,
+        config: &Config,
+        content_type: ContentType,
+        content: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
+        let layout = Layout::new(self.parameters().aead, self.peer_cid.len());
+        let at = layout.before()..layout.before() + content.len();
+        let needed = at.end + layout.after();
+        out.get_mut(at.clone())
+            .ok_or(SendError::BufferTooSmall { needed })?
+            .copy_from_slice(content);
+        self.seal::<P>(keys, config, content_type, out, at)
+            .map(|record| record.end)
+    }
+
+    /// Opens a protected record in place: its true type, where its content stands in `record`, and whether it is
+    /// newer than all before it. Nothing but the counter of failures changes unless the tag verifies.
+    pub(crate) fn open<P: Provider>(
+        &mut self,
+        keys: &KeyPair<P::AeadKey>,
+        config: &Config,
+        header: &RecordHeader,
+        record: &mut [u8],
+    ) -> Result<(ContentType, Range<usize>, bool), Refused> {
+        if header.version != DTLS_1_2 {
+            return Err(DropReason::UnsupportedVersion.into());
+        }
+        if header.epoch != EPOCH {
+            return Err(DropReason::UnknownEpoch.into());
+        }
+        if usize::from(header.cid_len) != self.own_cid.len() {
+            return Err(DropReason::MissingConnectionId.into());
+        }
+        self.window.check(header.sequence, config.replay_window)?;
+        let suite = self.parameters();
+        let direction = Direction {
+            key: &keys.read,
+            iv: &self.keys.read_iv,
+            aead: suite.aead,
+            cid: self.own_cid.as_slice(),
+        };
+        match record::open(&direction, header, record) {
+            Ok((content_type, range)) => {
+                let newest = self.window.mark(header.sequence);
+                Ok((content_type, range, newest))
+            }
+            Err(DropReason::Unauthenticated) => {
+                self.failed_opens += 1;
+                if self.failed_opens >= failed_open_limit(suite, config.aead_limits) {
+                    return Err(Refused::LimitReached(Limit::FailedOpens));
+                }
+                Err(DropReason::Unauthenticated.into())
+            }
+            Err(reason) => Err(reason.into()),
+        }
+    }
+
+    /// Takes a protected record in, whole: opens it and acts on what is in it.
+    pub(crate) fn handle_record<P: Provider>(
+        &mut self,
+        keys: &KeyPair<P::AeadKey>,
+        config: &Config,
+        now: Instant,
+        header: &RecordHeader,
+        record: &mut [u8],
+    ) -> Result<(Opened, bool), Refused> {
+        if self.closed {
+            return Err(DropReason::Closing.into());
+        }
+        let (content_type, range, newest) = self.open::<P>(keys, config, header, record)?;
+        let content = record.get(range.clone()).unwrap_or_default();
+        let opened = match content_type {
+            ContentType::APPLICATION_DATA => Opened::Application(Range2 {
+                start: range.start,
+                end: range.end,
+            }),
+            ContentType::ALERT => self.handle_alert(content),
+            ContentType::HANDSHAKE => self.handle_handshake(now, content),
+            _ => Opened::Ignored(DropReason::UnknownContentType),
+        };
+        Ok((opened, newest))
+    }
+
+    fn handle_alert(&mut self, content: &[u8]) -> Opened {
+        let Ok(alert) = Alert::parse(content) else {
+            return Opened::Ignored(DropReason::Malformed);
+        };
+        if alert.description == AlertDescription::CLOSE_NOTIFY {
+            self.close();
+            Opened::CloseNotify
+        } else if alert.level == AlertLevel::Fatal {
+            self.closed = true;
+            Opened::FatalAlert(alert.description)
+        } else {
+            Opened::Ignored(DropReason::IgnoredAlert)
+        }
+    }
+
+    fn handle_handshake(&mut self, now: Instant, content: &[u8]) -> Opened {
+        let Ok((header, _)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
+            return Opened::Ignored(DropReason::Malformed);
+        };
+        match (header.msg_type, self.role) {
+            (HandshakeType::FINISHED, _) => match &self.last_flight {
+                Some(flight) if now <= flight.until => {
+                    self.pending_last_flight = true;
+                    Opened::LastFlightAgain
+                }
+                _ => Opened::Ignored(DropReason::DuplicateMessage),
+            },
+            (HandshakeType::CLIENT_HELLO, Role::Server)
+            | (HandshakeType::HELLO_REQUEST, Role::Client) => {
+                self.pending_alert = Some(Alert {
+                    level: AlertLevel::Warning,
+                    description: AlertDescription::NO_RENEGOTIATION,
+                });
+                Opened::RenegotiationRefused
+            }
+            _ => Opened::Ignored(DropReason::UnexpectedHandshake),
+        }
+    }
+
+    /// The handshake is over and its last flight is ours: it goes out now, and again when the peer asks.
+    pub(crate) fn settle(&mut self, flight: LastFlight) {
+        self.last_flight = Some(flight);
+        self.pending_last_flight = true;
+    }
+
+    /// Makes `close_notify` pending and takes nothing in any more.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.pending_alert = Some(Alert::CLOSE_NOTIFY);
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether [`Association::poll_transmit`] has something to write.
+    pub(crate) const fn is_pending(&self) -> bool {
+        self.pending_last_flight || self.pending_alert.is_some()
+    }
+
+    /// Writes the next datagram of the association's own, and returns its length.
+    pub(crate) fn poll_transmit<P: Provider>(
+        &mut self,
+        keys: &KeyPair<P::AeadKey>,
+        config: &Config,
+        buf: &mut [u8],
+    ) -> Option<usize> {
+        if self.pending_last_flight {
+            self.pending_last_flight = false;
+            if let Some(len) = self.emit_last_flight::<P>(keys, config, buf) {
+                return Some(len);
+            }
+        }
+        let alert = self.pending_alert.take()?;
+        self.seal_into::<P>(keys, config, ContentType::ALERT, &alert.to_bytes(), buf)
+            .ok()
+    }
+
+    /// `ChangeCipherSpec` in epoch 0 and `Finished` in epoch 1, both under new record numbers.
+    fn emit_last_flight<P: Provider>(
+        &mut self,
+        keys: &KeyPair<P::AeadKey>,
+        config: &Config,
+        buf: &mut [u8],
+    ) -> Option<usize> {
+        let flight = self.last_flight.as_mut()?;
+        let first = change_cipher_spec(flight.epoch_0_next, buf)?;
+        flight.epoch_0_next += 1;
+        let header = HandshakeHeader::whole(
+            HandshakeType::FINISHED,
+            flight.message_seq,
+            VERIFY_DATA_LEN as u32,
+        );
+        let mut finished = [0; HANDSHAKE_HEADER_LEN + VERIFY_DATA_LEN];
+        finished[..HANDSHAKE_HEADER_LEN].copy_from_slice(&header.to_bytes());
+        finished[HANDSHAKE_HEADER_LEN..].copy_from_slice(&flight.verify_data);
+        let rest = buf.get_mut(first..)?;
+        let second = self
+            .seal_into::<P>(keys, config, ContentType::HANDSHAKE, &finished, rest)
+            .ok()?;
+        Some(first + second)
+    }
+
+    /// Keying material for the application (RFC 5705).
+    #[cfg(feature = "exporter")]
+    pub fn export_keying_material<P: Provider>(
+        &self,
+        provider: &P,
+        label: &[u8],
+        context: Option<&[u8]>,
+        out: &mut [u8],
+    ) -> Result<(), crate::ApiError> {
+        let secret = &self.exporter;
+        crate::key_schedule::exporter(
+            provider,
+            self.parameters(),
+            &secret.master_secret,
+            &secret.randoms,
+            label,
+            context,
+            out,
+        )
+    }
+
+    /// The next record number that will be sent, and its bound.
+    pub(crate) fn sequence_room(&self) -> u64 {
+        let end = self.lease.as_ref().map_or(SEQUENCE_END, |lease| lease.end);
+        end.min(seal_limit(self.parameters()))
+            .saturating_sub(self.write_next)
+    }
+}
+
+/// Writes a `ChangeCipherSpec` record and returns its length.
+pub(crate) fn change_cipher_spec(sequence: u64, buf: &mut [u8]) -> Option<usize> {
+    let header = RecordHeader {
+        content_type: ContentType::CHANGE_CIPHER_SPEC,
+        version: DTLS_1_2,
+        epoch: 0,
+        sequence,
+        cid_len: 0,
+        length: 1,
+    };
+    let mut out = Writer::new(buf);
+    header.emit(&[], &mut out).ok()?;
+    out.u8(1).ok()?;
+    Some(RECORD_HEADER_LEN + 1)
+}
+
+impl Drop for Association {
+    fn drop(&mut self) {
+        // The traffic keys wipe themselves.
+        #[cfg(feature = "exporter")]
+        self.exporter.master_secret.zeroize();
+        if let Some(flight) = &mut self.last_flight {
+            flight.verify_data.zeroize();
+        }
+    }
+}
+
+impl fmt::Debug for Association {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Association")
+            .field("role", &self.role)
+            .field("suite", &self.suite)
+            .field("own_cid", &self.own_cid)
+            .field("peer_cid", &self.peer_cid)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,143 @@
+//! Why a datagram, or a record in it, led nowhere.
+
+use core::fmt;
+
+/// Every reason for which a record is dropped. The list is closed: drivers keep one counter for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DropReason {
+    /// Not a record, or cut short.
+    Malformed,
+    /// A content type that does not exist here.
+    UnknownContentType,
+    /// A record version that is not DTLS 1.2 (1.0 on a `ClientHello` is taken).
+    UnsupportedVersion,
+    /// A connection ID that is not ours, or whose session is gone.
+    UnknownConnectionId,
+    /// A protected record without the connection ID that was negotiated (RFC 9146 §3).
+    MissingConnectionId,
+    /// From an address that has neither session nor handshake here.
+    UnknownAddress,
+    /// Of an epoch that has no keys.
+    UnknownEpoch,
+    /// A record number that has been seen.
+    Replayed,
+    /// A record number before the anti-replay window.
+    TooOld,
+    /// The tag does not verify.
+    Unauthenticated,
+    /// Authenticated, but without an inner content type or longer than a record may be.
+    InvalidInner,
+    /// A handshake message under the session's keys that means nothing there.
+    UnexpectedHandshake,
+    /// Application data that came in clear text.
+    ClearTextApplicationData,
+    /// Application data that came before `Finished`.
+    EarlyApplicationData,
+    /// Protected handshake data ahead of its keys, with no room to keep it.
+    EarlyRecord,
+    /// A handshake message that has been processed.
+    DuplicateMessage,
+    /// A handshake message too far ahead.
+    MessageTooFarAhead,
+    /// A fragment that contradicts an earlier one, or is empty.
+    InconsistentFragment,
+    /// No room to reassemble.
+    ReassemblyFull,
+    /// A `ClientHello` in fragments before its cookie: reassembling would need memory for an unproven address.
+    FragmentedClientHello,
+    /// A `ClientHello` where no server is.
+    NotAServer,
+    /// A `ClientHello` that is shorter than its answer would be.
+    TooShortToAnswer,
+    /// The cap on half-open handshakes.
+    HalfOpenLimit,
+    /// The cap on half-open handshakes of one address.
+    HalfOpenLimitPerAddress,
+    /// The table of connections is full.
+    TableFull,
+    /// For a connection that is closing.
+    Closing,
+    /// A `ChangeCipherSpec`, which moves nothing in DTLS 1.2: the epoch says which keys a record is under.
+    ChangeCipherSpec,
+    /// An alert that is only a warning, or in clear text beside an established session.
+    IgnoredAlert,
+    /// Nothing could be done because the provider failed.
+    Internal,
+}
+
+impl DropReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 29] = [
+        Self::Malformed,
+        Self::UnknownContentType,
+        Self::UnsupportedVersion,
+        Self::UnknownConnectionId,
+        Self::MissingConnectionId,
+        Self::UnknownAddress,
+        Self::UnknownEpoch,
+        Self::Replayed,
+        Self::TooOld,
+        Self::Unauthenticated,
+        Self::InvalidInner,
+        Self::UnexpectedHandshake,
+        Self::ClearTextApplicationData,
+        Self::EarlyApplicationData,
+        Self::EarlyRecord,
+        Self::DuplicateMessage,
+        Self::MessageTooFarAhead,
+        Self::InconsistentFragment,
+        Self::ReassemblyFull,
+        Self::FragmentedClientHello,
+        Self::NotAServer,
+        Self::TooShortToAnswer,
+        Self::HalfOpenLimit,
+        Self::HalfOpenLimitPerAddress,
+        Self::TableFull,
+        Self::Closing,
+        Self::ChangeCipherSpec,
+        Self::IgnoredAlert,
+        Self::Internal,
+    ];
+
+    /// A name for metrics: lower case with underscores.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownContentType => "unknown_content_type",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::UnknownConnectionId => "unknown_connection_id",
+            Self::MissingConnectionId => "missing_connection_id",
+            Self::UnknownAddress => "unknown_address",
+            Self::UnknownEpoch => "unknown_epoch",
+            Self::Replayed => "replayed",
+            Self::TooOld => "too_old",
+            Self::Unauthenticated => "unauthenticated",
+            Self::InvalidInner => "invalid_inner",
+            Self::UnexpectedHandshake => "unexpected_handshake",
+            Self::ClearTextApplicationData => "clear_text_application_data",
+            Self::EarlyApplicationData => "early_application_data",
+            Self::EarlyRecord => "early_record",
+            Self::DuplicateMessage => "duplicate_message",
+            Self::MessageTooFarAhead => "message_too_far_ahead",
+            Self::InconsistentFragment => "inconsistent_fragment",
+            Self::ReassemblyFull => "reassembly_full",
+            Self::FragmentedClientHello => "fragmented_client_hello",
+            Self::NotAServer => "not_a_server",
+            Self::TooShortToAnswer => "too_short_to_answer",
+            Self::HalfOpenLimit => "half_open_limit",
+            Self::HalfOpenLimitPerAddress => "half_open_limit_per_address",
+            Self::TableFull => "table_full",
+            Self::Closing => "closing",
+            Self::ChangeCipherSpec => "change_cipher_spec",
+            Self::IgnoredAlert => "ignored_alert",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

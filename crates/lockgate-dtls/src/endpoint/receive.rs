@@ -1,0 +1,442 @@
+//! What an endpoint does with a datagram: one record after the other, each to the connection it belongs to.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use core::ops::Range;
+
+use super::cookie::HELLO_VERIFY_REQUEST_LEN;
+use super::slots::Life;
+use super::{ConnectionHandle, Endpoint};
+use crate::address::Address;
+use crate::association::{Opened, Refused};
+use crate::config::AddressPolicy;
+use crate::crypto::Provider;
+use crate::drop_reason::DropReason;
+use crate::error::{CloseReason, HandshakeError};
+use crate::event::{Event, EventFlags};
+use crate::flight::MAX_EARLY_RECORD_LEN;
+use crate::handshake::{Handshake, first_message_type};
+use crate::time::Instant;
+use crate::v12::{Context, Message};
+use crate::wire::{
+    ClientHello, ContentType, DTLS_1_0, DTLS_1_2, HandshakeHeader, HandshakeType, Reader,
+    RecordHeader,
+};
+
+/// A datagram on its way in; it is opened in place, record by record.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    bytes: &'a mut [u8],
+    next: usize,
+}
+
+impl<'a> Datagram<'a> {
+    /// A datagram that nothing has been read of.
+    pub const fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, next: 0 }
+    }
+
+    /// The bytes, in which [`Received`] names its ranges.
+    pub const fn bytes(&mut self) -> &mut [u8] {
+        self.bytes
+    }
+}
+
+/// What one record of a datagram led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Application data; it stands at `payload` in the datagram's bytes.
+    Application {
+        /// From whom.
+        connection: ConnectionHandle,
+        /// Where.
+        payload: Range<usize>,
+    },
+    /// A connection went on: poll events and transmits.
+    Progress(ConnectionHandle),
+    /// An answer that nothing is remembered of: send these bytes of the datagram back to where it came from.
+    Reply(Range<usize>),
+    /// It led nowhere.
+    Dropped {
+        /// Why.
+        reason: DropReason,
+        /// Whose it was, where that is known.
+        connection: Option<ConnectionHandle>,
+    },
+}
+
+impl Received {
+    const fn dropped(reason: DropReason) -> Self {
+        Self::Dropped {
+            reason,
+            connection: None,
+        }
+    }
+}
+
+impl<P: Provider, A: Address> Endpoint<P, A> {
+    /// Takes the next record of a datagram in; `None` when it has no more. Poll events and transmits afterwards.
+    ///
+    /// Nothing that is in a datagram is an error of the endpoint's.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        path: A,
+        datagram: &mut Datagram<'_>,
+    ) -> Option<Received> {
+        let start = datagram.next;
+        let rest = datagram.bytes.get_mut(start..)?;
+        if rest.is_empty() {
+            return None;
+        }
+        let Ok(header) = RecordHeader::parse(rest, self.cids.len()) else {
+            // Where the next record begins is unknown.
+            datagram.next = datagram.bytes.len();
+            return Some(Received::dropped(DropReason::Malformed));
+        };
+        let len = header.record_len();
+        datagram.next = start + len;
+        let record = rest.get_mut(..len)?;
+        let received = self.handle_record(now, path, &header, record);
+        Some(match received {
+            Received::Application {
+                connection,
+                payload,
+            } => Received::Application {
+                connection,
+                payload: payload.start + start..payload.end + start,
+            },
+            Received::Reply(range) => Received::Reply(range.start + start..range.end + start),
+            other => other,
+        })
+    }
+
+    fn handle_record(
+        &mut self,
+        now: Instant,
+        path: A,
+        header: &RecordHeader,
+        record: &mut [u8],
+    ) -> Received {
+        if header.content_type == ContentType::TLS12_CID {
+            let cid = record.get(
+                RecordHeader::CID_OFFSET..RecordHeader::CID_OFFSET + usize::from(header.cid_len),
+            );
+            return match cid.and_then(|cid| self.find_cid(cid)) {
+                Some(slot) => self.handle_in_slot(now, path, slot, header, record),
+                None => Received::dropped(DropReason::UnknownConnectionId),
+            };
+        }
+        if header.epoch > 0 {
+            return self.handle_protected(now, path, header, record);
+        }
+        if first_message_type(header, record) == Some(HandshakeType::CLIENT_HELLO) {
+            return self.handle_client_hello(now, path, header, record);
+        }
+        match self.find_handshake(&path) {
+            Some(slot) => self.handle_in_slot(now, path, slot, header, record),
+            // Beside an established session clear text means nothing.
+            None => Received::dropped(match header.content_type {
+                ContentType::CHANGE_CIPHER_SPEC => DropReason::ChangeCipherSpec,
+                ContentType::ALERT => DropReason::IgnoredAlert,
+                ContentType::HANDSHAKE => DropReason::UnknownAddress,
+                ContentType::APPLICATION_DATA => DropReason::ClearTextApplicationData,
+                _ => DropReason::UnknownContentType,
+            }),
+        }
+    }
+
+    /// The slot whose connection gave out this ID.
+    fn find_cid(&self, cid: &[u8]) -> Option<u32> {
+        let route = self.route(cid)?;
+        let placement = self.cids.placement();
+        if route.node != placement.node || route.worker != placement.worker {
+            return None;
+        }
+        let slot = self.slots.get(route.slot)?;
+        if slot.generation % super::cid::GENERATIONS != route.generation {
+            return None;
+        }
+        match &slot.life {
+            Life::Vacant => None,
+            // The tag decides; the rest of a long ID is compared where the association is.
+            Life::Handshaking(_) => Some(route.slot),
+            Life::Established(association) => (association.own_cid() == cid).then_some(route.slot),
+        }
+    }
+
+    /// A protected record without a connection ID: the address says whose it is.
+    fn handle_protected(
+        &mut self,
+        now: Instant,
+        path: A,
+        header: &RecordHeader,
+        record: &mut [u8],
+    ) -> Received {
+        let session = self.find_session(&path);
+        let handshake = self.find_handshake(&path);
+        let for_handshake = header.content_type != ContentType::APPLICATION_DATA;
+        match (session, handshake) {
+            (None, None) => Received::dropped(DropReason::UnknownAddress),
+            (Some(slot), None) | (None, Some(slot)) => {
+                self.handle_in_slot(now, path, slot, header, record)
+            }
+            (Some(session), Some(handshake)) => {
+                // A new handshake beside the old session: both count in epoch 1, and only the tag can tell.
+                if for_handshake && record.len() <= MAX_EARLY_RECORD_LEN {
+                    let mut copy = [0; MAX_EARLY_RECORD_LEN];
+                    let copy = &mut copy[..record.len()];
+                    copy.copy_from_slice(record);
+                    let received = self.handle_in_slot(now, path, handshake, header, copy);
+                    if matches!(received, Received::Progress(_)) && !self.is_handshaking(handshake)
+                    {
+                        return received;
+                    }
+                }
+                self.handle_in_slot(now, path, session, header, record)
+            }
+        }
+    }
+
+    fn is_handshaking(&self, slot: u32) -> bool {
+        matches!(
+            self.slots.get(slot).map(|s| &s.life),
+            Some(Life::Handshaking(_))
+        )
+    }
+
+    fn handle_in_slot(
+        &mut self,
+        now: Instant,
+        path: A,
+        index: u32,
+        header: &RecordHeader,
+        record: &mut [u8],
+    ) -> Received {
+        let connection = self.handle_of(index);
+        let dropped = |reason| Received::Dropped {
+            reason,
+            connection: Some(connection),
+        };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Received::dropped(DropReason::Internal);
+        };
+        match &mut slot.life {
+            Life::Vacant => Received::dropped(DropReason::Internal),
+            Life::Handshaking(handshake) => {
+                let Some(Some(entry)) = self.handshakes.get_mut(*handshake as usize) else {
+                    return Received::dropped(DropReason::Internal);
+                };
+                let mut flags = EventFlags::default();
+                let mut cx = Context {
+                    provider: &mut self.provider,
+                    config: &self.config.config,
+                    now,
+                    events: &mut flags,
+                };
+                let result = entry.handshake.handle_record(&mut cx, header, record);
+                self.after_handshake_step(index, flags);
+                match result {
+                    Ok(()) => Received::Progress(connection),
+                    Err(reason) => dropped(reason),
+                }
+            }
+            Life::Established(association) => {
+                let provider = &self.provider;
+                let Ok(keys) = self
+                    .keys
+                    .get(index, &mut slot.cached, || association.expand(provider))
+                else {
+                    return dropped(DropReason::Internal);
+                };
+                let config = &self.config.config;
+                let opened = association.handle_record::<P>(keys, config, now, header, record);
+                let (opened, newest) = match opened {
+                    Ok(opened) => opened,
+                    Err(Refused::Drop(reason)) => return dropped(reason),
+                    Err(Refused::LimitReached(limit)) => {
+                        association.close();
+                        self.tell_closed(index, CloseReason::Limit(limit));
+                        self.queue(index);
+                        return dropped(DropReason::Unauthenticated);
+                    }
+                };
+                let moves = newest
+                    && config.address_policy == AddressPolicy::NewestRecord
+                    && !association.own_cid.is_empty()
+                    && slot.path != Some(path);
+                if moves {
+                    slot.path = Some(path);
+                    self.events.push_back((connection, Event::PathChanged));
+                }
+                self.act_on(index, connection, opened)
+            }
+        }
+    }
+
+    fn act_on(&mut self, slot: u32, connection: ConnectionHandle, opened: Opened) -> Received {
+        match opened {
+            Opened::Application(range) => {
+                return Received::Application {
+                    connection,
+                    payload: range.start..range.end,
+                };
+            }
+            Opened::LastFlightAgain | Opened::RenegotiationRefused => self.queue(slot),
+            Opened::CloseNotify => {
+                self.tell_closed(slot, CloseReason::PeerClosed);
+                self.queue(slot);
+            }
+            Opened::FatalAlert(description) => {
+                self.tell_closed(slot, CloseReason::PeerAlert(description));
+                self.remove(slot);
+            }
+            Opened::Ignored(reason) => {
+                return Received::Dropped {
+                    reason,
+                    connection: Some(connection),
+                };
+            }
+        }
+        Received::Progress(connection)
+    }
+
+    fn handle_client_hello(
+        &mut self,
+        now: Instant,
+        path: A,
+        header: &RecordHeader,
+        record: &mut [u8],
+    ) -> Received {
+        if !self.config.server {
+            return Received::dropped(DropReason::NotAServer);
+        }
+        if header.version != DTLS_1_2 && header.version != DTLS_1_0 {
+            return Received::dropped(DropReason::UnsupportedVersion);
+        }
+        let content = record.get(header.header_len()..).unwrap_or_default();
+        let Ok((message, body)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
+            return Received::dropped(DropReason::Malformed);
+        };
+        if !message.is_whole() {
+            return Received::dropped(DropReason::FragmentedClientHello);
+        }
+        let Ok(hello) = ClientHello::parse(body) else {
+            return Received::dropped(DropReason::Malformed);
+        };
+
+        let under_way = self.find_handshake(&path);
+        if let Some(slot) = under_way
+            && let Some(received) =
+                self.handle_repeated_hello(now, slot, &hello, message.message_seq)
+        {
+            return received;
+        }
+        if self.config.cookies {
+            self.cookies.rotate(&mut self.provider, now);
+            if !self.cookies.holds(&path, &hello, body) {
+                let reply =
+                    self.cookies
+                        .emit(&path, &hello, body, header.sequence, message.message_seq);
+                // Never answer with more than was received: an address that has proved nothing gets no amplifier.
+                return match record.get_mut(..HELLO_VERIFY_REQUEST_LEN) {
+                    Some(room) => {
+                        room.copy_from_slice(&reply);
+                        Received::Reply(0..HELLO_VERIFY_REQUEST_LEN)
+                    }
+                    None => Received::dropped(DropReason::TooShortToAnswer),
+                };
+            }
+        }
+        let whole = Message {
+            msg_type: HandshakeType::CLIENT_HELLO,
+            message_seq: message.message_seq,
+            protected: false,
+            body,
+        };
+        match self.accept(now, path, under_way, header.sequence, whole, &hello) {
+            Ok(connection) => Received::Progress(connection),
+            Err(reason) => Received::dropped(reason),
+        }
+    }
+
+    /// A `ClientHello` that the handshake under way has answered, or the one before its cookie.
+    fn handle_repeated_hello(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        hello: &ClientHello<'_>,
+        message_seq: u16,
+    ) -> Option<Received> {
+        let connection = self.handle_of(slot);
+        let index = self.handshake_index(connection)?;
+        let entry = self.handshakes.get_mut(index as usize)?.as_mut()?;
+        if !entry.handshake.answers(hello, message_seq) {
+            return None;
+        }
+        let mut flags = EventFlags::default();
+        let cx = Context {
+            provider: &mut self.provider,
+            config: &self.config.config,
+            now,
+            events: &mut flags,
+        };
+        entry.handshake.answer_repeat(&cx, message_seq);
+        self.after_handshake_step(slot, flags);
+        Some(Received::Dropped {
+            reason: DropReason::DuplicateMessage,
+            connection: Some(connection),
+        })
+    }
+
+    /// Begins a handshake with a client whose address is proved.
+    fn accept(
+        &mut self,
+        now: Instant,
+        path: A,
+        under_way: Option<u32>,
+        record_sequence: u64,
+        message: Message<'_>,
+        hello: &ClientHello<'_>,
+    ) -> Result<ConnectionHandle, DropReason> {
+        if let Some(older) = under_way {
+            // The client began again; only handshakes give way to handshakes.
+            self.tell_closed(
+                older,
+                CloseReason::HandshakeFailed(HandshakeError::Restarted),
+            );
+            self.remove(older);
+        }
+        let group = path.admission_group();
+        if self.slots.is_full() {
+            return Err(DropReason::TableFull);
+        }
+        self.admission.admit(group)?;
+        let Some(slot) = self.slots.allocate() else {
+            self.admission.release(group);
+            return Err(DropReason::TableFull);
+        };
+        let connection = self.handle_of(slot);
+        let Ok(own_cid) = self
+            .cids
+            .encode(&mut self.provider, slot, connection.generation)
+        else {
+            self.admission.release(group);
+            self.slots.put_back(slot);
+            return Err(DropReason::Internal);
+        };
+        let scratch: Box<[u8]> = vec![0; self.config.scratch_len].into_boxed_slice();
+        let mut flags = EventFlags::default();
+        let mut cx = Context {
+            provider: &mut self.provider,
+            config: &self.config.config,
+            now,
+            events: &mut flags,
+        };
+        let handshake =
+            Handshake::accept(&mut cx, scratch, own_cid, record_sequence, message, hello);
+        self.enter_handshake(slot, path, handshake, Some(group));
+        self.after_handshake_step(slot, flags);
+        Ok(connection)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a connection tells its caller.
+
+use core::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::error::CloseReason;
+use crate::key_schedule::MASTER_SECRET_LEN;
+use crate::wire::RANDOM_LEN;
+
+/// What happened to one connection.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A key is needed. A server reads the client's identity, a client the server's hint, from `psk_identity`; the
+    /// answer is `provide_psk` (or, on a server without the key, `reject_psk`), now or later.
+    PskRequested,
+    /// The handshake is complete; data can be sent.
+    Connected,
+    /// The session moved to the address that its newest record came from (RFC 9146 §6).
+    PathChanged,
+    /// The connection is over.
+    Closed(CloseReason),
+    /// Keys were made, and [`Config::key_log`](crate::Config::key_log) asks to see them.
+    KeyLog(KeyLogEntry),
+}
+
+/// A line for a key log file, such as Wireshark reads it.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct KeyLogEntry {
+    #[zeroize(skip)]
+    client_random: [u8; RANDOM_LEN],
+    secret: [u8; MASTER_SECRET_LEN],
+}
+
+impl KeyLogEntry {
+    #[cfg(feature = "key-log")]
+    pub(crate) const fn new(
+        client_random: &[u8; RANDOM_LEN],
+        secret: &[u8; MASTER_SECRET_LEN],
+    ) -> Self {
+        Self {
+            client_random: *client_random,
+            secret: *secret,
+        }
+    }
+
+    /// The label of the line (`SSLKEYLOGFILE`).
+    pub const fn label(&self) -> &'static str {
+        "CLIENT_RANDOM"
+    }
+
+    /// The client random, which names the connection.
+    pub const fn client_random(&self) -> &[u8; RANDOM_LEN] {
+        &self.client_random
+    }
+
+    /// The master secret.
+    pub const fn secret(&self) -> &[u8; MASTER_SECRET_LEN] {
+        &self.secret
+    }
+}
+
+impl fmt::Debug for KeyLogEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyLogEntry").finish_non_exhaustive()
+    }
+}
+
+/// What one step of a handshake has to tell; the caller turns it into [`Event`]s.
+#[derive(Debug, Default)]
+pub(crate) struct EventFlags {
+    pub(crate) psk_requested: bool,
+    pub(crate) connected: bool,
+    pub(crate) key_log: Option<KeyLogEntry>,
+}

@@ -1,0 +1,11 @@
+//! What happens to one handshake flight: cut into fragments, put together again, sent again after silence.
+
+mod outgoing;
+mod reassembly;
+#[cfg(test)]
+mod tests;
+mod timer;
+
+pub(crate) use outgoing::{Outgoing, Piece, Protection};
+pub(crate) use reassembly::{MAX_EARLY_RECORD_LEN, Reassembly};
+pub(crate) use timer::{Expired, RetransmitTimer};

@@ -1,0 +1,94 @@
+//! The retransmission timer of RFC 6347 §4.2.4.
+
+use core::time::Duration;
+
+use crate::config::Config;
+use crate::time::Instant;
+
+/// What a passed deadline means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// Nothing has passed.
+    NotYet,
+    /// The flight is to be sent again.
+    Retransmit,
+    /// The tries or the time are used up.
+    GiveUp,
+}
+
+/// One handshake's timer: when to send the flight again, and when to give up.
+#[derive(Debug)]
+pub(crate) struct RetransmitTimer {
+    timeout: Duration,
+    next: Option<Instant>,
+    last_sent: Instant,
+    end: Instant,
+    tries: u8,
+}
+
+impl RetransmitTimer {
+    pub(crate) fn new(now: Instant, config: &Config) -> Self {
+        Self {
+            timeout: config.initial_timeout,
+            next: None,
+            last_sent: now,
+            end: now + config.handshake_timeout,
+            tries: 0,
+        }
+    }
+
+    /// A new flight has been built; its tries begin anew.
+    pub(crate) fn new_flight(&mut self, config: &Config) {
+        self.timeout = config.initial_timeout;
+        self.tries = 0;
+    }
+
+    /// The flight went out. `expects_answer` is false for what is sent again only when asked for.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.last_sent = now;
+        self.next = Some(now + self.timeout);
+    }
+
+    /// Stops sending again, until the next [`RetransmitTimer::sent`]; the end stays.
+    pub(crate) fn pause(&mut self) {
+        self.next = None;
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.next.map_or(self.end, |next| next.min(self.end))
+    }
+
+    /// Whether a repeat of the peer's may be answered with a repeat of ours: not so soon that an echo of the network
+    /// would multiply.
+    pub(crate) fn may_answer_repeat(&self, now: Instant, config: &Config) -> bool {
+        now.saturating_since(self.last_sent) >= config.initial_timeout / 4
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant, config: &Config) -> Expired {
+        if now >= self.end {
+            return Expired::GiveUp;
+        }
+        match self.next {
+            Some(next) if now >= next => {
+                if self.tries >= config.max_retransmits {
+                    return Expired::GiveUp;
+                }
+                self.tries += 1;
+                self.timeout = (self.timeout * 2).min(config.max_timeout);
+                self.next = None;
+                Expired::Retransmit
+            }
+            _ => Expired::NotYet,
+        }
+    }
+
+    /// The MTU for this try: smaller after every second loss, in case the path swallows what is long.
+    pub(crate) fn mtu(&self, config: &Config) -> usize {
+        let shrunk = match self.tries {
+            0 | 1 => config.mtu,
+            2 | 3 => config.mtu.min(548),
+            _ => crate::config::MIN_MTU,
+        };
+        shrunk.max(crate::config::MIN_MTU).min(config.mtu)
+    }
+}

@@ -1,0 +1,5 @@
+//! Secrets and what is derived from them, as typestates: a secret can only be used where it exists.
+
+mod v12;
+
+pub(crate) use v12::{MASTER_SECRET_LEN, MasterSecret, PskPremaster, Seed, exporter};

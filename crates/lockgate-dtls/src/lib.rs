@@ -1,0 +1,59 @@
+//! Lockgate's DTLS engine: the protocol, and nothing else.
+//!
+//! It owns no socket, no clock, no thread and no cryptography, and needs no heap. Datagrams, the time and random numbers
+//! come from the caller; what is to be sent, when to come back, and what happened are polled for. It never calls back and
+//! never waits: a key that must be looked up is an [`Event`] that is answered when the key is there, so a slow key server
+//! delays one handshake and nothing else.
+//!
+//! - [`Endpoint`] (feature `endpoint`, needs a heap): many connections on one socket, routed by connection ID (RFC 9146)
+//!   or address, with stateless cookies and caps on what is half open.
+//! - [`Association`]: what is left when the handshake is over, small and of fixed size; it can be exported and brought
+//!   back ([`export`], [`lease`]).
+//! - [`crypto`]: what a provider implements. `lockgate-aws-lc` and `lockgate-rustcrypto` do.
+//!
+//! What comes in a datagram is never an `Err`: it leads to something or it has a [`DropReason`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "endpoint")]
+extern crate alloc;
+
+mod address;
+mod association;
+mod bytes;
+pub mod config;
+pub mod crypto;
+mod drop_reason;
+#[cfg(feature = "endpoint")]
+mod endpoint;
+mod error;
+mod event;
+pub mod export;
+mod flight;
+mod handshake;
+mod key_schedule;
+pub mod lease;
+mod record;
+mod suite;
+mod time;
+mod v12;
+pub mod wire;
+
+pub use address::{Address, MAX_ADDRESS_LEN, UdpPath};
+pub use association::{Association, Role};
+pub use bytes::{OwnCid, PeerCid, ShortBytes};
+pub use config::{AddressPolicy, AeadLimits, CidConfig, Config, ConfigError, Padding};
+pub use drop_reason::DropReason;
+#[cfg(feature = "endpoint")]
+pub use endpoint::{
+    CidRoute, ConnectionHandle, ConnectionInfo, Datagram, Endpoint, EndpointConfig, Placement,
+    Received, Transmit,
+};
+pub use error::{
+    ApiError, CloseReason, HandshakeError, Limit, PeerIncompatible, PeerMisbehaved, SendError,
+    Timeout, WaitingFor,
+};
+pub use event::{Event, KeyLogEntry};
+pub use handshake::MIN_SCRATCH_LEN;
+pub use suite::{CipherSuite, SuiteList, SuiteParameters};
+pub use time::{Duration, Instant};

@@ -1,0 +1,285 @@
+//! AEAD record protection of DTLS 1.2: RFC 6347 §4.1.2, RFC 5288, RFC 6655, RFC 7905, and RFC 9146 with a connection ID.
+
+use core::fmt;
+use core::ops::Range;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::crypto::{AeadAlgorithm, AeadKey, CryptoError, MAX_KEY_LEN, NONCE_LEN, Provider};
+use crate::drop_reason::DropReason;
+use crate::wire::{
+    ContentType, DTLS_1_2, MAX_PLAINTEXT_LEN, RECORD_HEADER_LEN, RecordHeader, Writer,
+};
+
+/// The keys of both directions, bare.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct TrafficKeys {
+    pub(crate) write_key: [u8; MAX_KEY_LEN],
+    pub(crate) read_key: [u8; MAX_KEY_LEN],
+    pub(crate) write_iv: [u8; NONCE_LEN],
+    pub(crate) read_iv: [u8; NONCE_LEN],
+}
+
+impl TrafficKeys {
+    pub(crate) const EMPTY: Self = Self {
+        write_key: [0; MAX_KEY_LEN],
+        read_key: [0; MAX_KEY_LEN],
+        write_iv: [0; NONCE_LEN],
+        read_iv: [0; NONCE_LEN],
+    };
+
+    pub(crate) fn expand<P: Provider>(
+        &self,
+        provider: &P,
+        aead: AeadAlgorithm,
+    ) -> Result<KeyPair<P::AeadKey>, CryptoError> {
+        let len = aead.key_len();
+        Ok(KeyPair {
+            write: provider.aead_key(aead, &self.write_key[..len])?,
+            read: provider.aead_key(aead, &self.read_key[..len])?,
+        })
+    }
+}
+
+impl fmt::Debug for TrafficKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrafficKeys").finish_non_exhaustive()
+    }
+}
+
+/// Expanded keys of both directions.
+pub(crate) struct KeyPair<K> {
+    pub(crate) write: K,
+    pub(crate) read: K,
+}
+
+impl<K> fmt::Debug for KeyPair<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair").finish_non_exhaustive()
+    }
+}
+
+/// One direction of one epoch.
+pub(crate) struct Direction<'a, K> {
+    pub(crate) key: &'a K,
+    pub(crate) iv: &'a [u8; NONCE_LEN],
+    pub(crate) aead: AeadAlgorithm,
+    /// The connection ID that records of this direction carry, or empty.
+    pub(crate) cid: &'a [u8],
+}
+
+/// Where the parts of a protected record stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Record header with connection ID.
+    pub(crate) header: usize,
+    /// Explicit part of the nonce.
+    pub(crate) explicit_nonce: usize,
+    /// Inner content type, with a connection ID.
+    pub(crate) inner_type: usize,
+    pub(crate) tag: usize,
+}
+
+impl Layout {
+    pub(crate) const fn new(aead: AeadAlgorithm, cid_len: usize) -> Self {
+        Self {
+            header: RECORD_HEADER_LEN + cid_len,
+            explicit_nonce: explicit_nonce_len(aead),
+            inner_type: (cid_len > 0) as usize,
+            tag: aead.tag_len(),
+        }
+    }
+
+    /// Bytes before the content.
+    pub(crate) const fn before(self) -> usize {
+        self.header + self.explicit_nonce
+    }
+
+    /// Bytes behind the content, without padding.
+    pub(crate) const fn after(self) -> usize {
+        self.inner_type + self.tag
+    }
+}
+
+const EXPLICIT_NONCE_LEN: usize = 8;
+
+const fn explicit_nonce_len(aead: AeadAlgorithm) -> usize {
+    match aead {
+        AeadAlgorithm::ChaCha20Poly1305 => 0,
+        _ => EXPLICIT_NONCE_LEN,
+    }
+}
+
+/// How many bytes of the key block are one direction's IV.
+pub(crate) const fn fixed_iv_len(aead: AeadAlgorithm) -> usize {
+    NONCE_LEN - explicit_nonce_len(aead)
+}
+
+fn epoch_and_sequence(epoch: u16, sequence: u64) -> [u8; 8] {
+    (u64::from(epoch) << 48 | sequence).to_be_bytes()
+}
+
+/// The nonce: the IV and the explicit bytes, or for `ChaCha20` the IV XOR epoch and sequence.
+fn nonce(aead: AeadAlgorithm, iv: &[u8; NONCE_LEN], explicit: &[u8; 8]) -> [u8; NONCE_LEN] {
+    let mut nonce = *iv;
+    for (n, e) in nonce[4..].iter_mut().zip(explicit) {
+        if aead as u8 == AeadAlgorithm::ChaCha20Poly1305 as u8 {
+            *n ^= e;
+        } else {
+            *n = *e;
+        }
+    }
+    nonce
+}
+
+/// Additional data: at most 8 + 1 + 1 + 1 + 2 + 8 + 32 + 2 bytes.
+struct AdditionalData {
+    bytes: [u8; 23 + crate::config::MAX_PEER_CID_LEN],
+    len: usize,
+}
+
+impl AdditionalData {
+    /// `length` is that of the content, or of the inner plaintext with a connection ID.
+    fn new(content_type: ContentType, epoch: u16, sequence: u64, cid: &[u8], length: u16) -> Self {
+        let mut this = Self {
+            bytes: [0; 23 + crate::config::MAX_PEER_CID_LEN],
+            len: 0,
+        };
+        let mut out = Writer::new(&mut this.bytes);
+        let number = epoch_and_sequence(epoch, sequence);
+        // The buffer holds the longest connection ID, so writing cannot fail.
+        let written = (|| {
+            if cid.is_empty() {
+                out.put(&number)?;
+                out.u8(content_type.0)?;
+                out.u16(DTLS_1_2)?;
+            } else {
+                out.put(&[0xff; 8])?;
+                out.u8(ContentType::TLS12_CID.0)?;
+                out.u8(cid.len() as u8)?;
+                out.u8(ContentType::TLS12_CID.0)?;
+                out.u16(DTLS_1_2)?;
+                out.put(&number)?;
+                out.put(cid)?;
+            }
+            out.u16(length)
+        })();
+        debug_assert!(written.is_ok());
+        this.len = out.len();
+        this
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Protects the content that stands at `content` in `buf`, with room before and behind it as [`Layout`] says plus
+/// `padding` zeros. Returns where the record stands.
+///
+/// The caller has checked the room and the sequence number.
+pub(crate) fn seal<K: AeadKey>(
+    direction: &Direction<'_, K>,
+    content_type: ContentType,
+    epoch: u16,
+    sequence: u64,
+    padding: usize,
+    buf: &mut [u8],
+    content: Range<usize>,
+) -> Result<Range<usize>, CryptoError> {
+    let layout = Layout::new(direction.aead, direction.cid.len());
+    let start = content
+        .start
+        .checked_sub(layout.before())
+        .ok_or(CryptoError::BadLength)?;
+    let padding = if layout.inner_type == 0 { 0 } else { padding };
+    let end = content.end + layout.after() + padding;
+    let record = buf.get_mut(start..end).ok_or(CryptoError::BadLength)?;
+    let (clear, protected) = record.split_at_mut(layout.before());
+    let (header, explicit) = clear.split_at_mut(layout.header);
+
+    let inner_len = content.len() + layout.inner_type + padding;
+    if inner_len > MAX_PLAINTEXT_LEN {
+        return Err(CryptoError::BadLength);
+    }
+    let outer_type = if layout.inner_type == 0 {
+        content_type
+    } else {
+        protected[content.len()] = content_type.0;
+        protected[content.len() + 1..inner_len].fill(0);
+        ContentType::TLS12_CID
+    };
+    let length = (layout.explicit_nonce + inner_len + layout.tag) as u16;
+    let fields = RecordHeader {
+        content_type: outer_type,
+        version: DTLS_1_2,
+        epoch,
+        sequence,
+        cid_len: direction.cid.len() as u8,
+        length,
+    };
+    fields
+        .emit(direction.cid, &mut Writer::new(header))
+        .map_err(|_| CryptoError::BadLength)?;
+    let number = epoch_and_sequence(epoch, sequence);
+    explicit.copy_from_slice(&number[..layout.explicit_nonce]);
+    let nonce = nonce(direction.aead, direction.iv, &number);
+    let aad = AdditionalData::new(outer_type, epoch, sequence, direction.cid, inner_len as u16);
+    direction
+        .key
+        .seal_in_place(&nonce, aad.as_slice(), protected)?;
+    Ok(start..end)
+}
+
+/// Opens `record`, which is as long as `header` says, in place. Returns the true content type and where in `record`
+/// the content stands.
+pub(crate) fn open<K: AeadKey>(
+    direction: &Direction<'_, K>,
+    header: &RecordHeader,
+    record: &mut [u8],
+) -> Result<(ContentType, Range<usize>), DropReason> {
+    let layout = Layout::new(direction.aead, direction.cid.len());
+    let protected = record
+        .get_mut(layout.header..)
+        .ok_or(DropReason::Malformed)?;
+    let body = protected
+        .len()
+        .checked_sub(layout.explicit_nonce + layout.tag)
+        .ok_or(DropReason::Malformed)?;
+    let (explicit, sealed) = protected.split_at_mut(layout.explicit_nonce);
+    // The peer may put anything into the explicit part; the additional data binds the true number.
+    let number = match explicit.first_chunk() {
+        Some(explicit) => *explicit,
+        None => epoch_and_sequence(header.epoch, header.sequence),
+    };
+    let nonce = nonce(direction.aead, direction.iv, &number);
+    let length = u16::try_from(body).map_err(|_| DropReason::Malformed)?;
+    let aad = AdditionalData::new(
+        header.content_type,
+        header.epoch,
+        header.sequence,
+        direction.cid,
+        length,
+    );
+    direction
+        .key
+        .open_in_place(&nonce, aad.as_slice(), sealed)
+        .map_err(|_| DropReason::Unauthenticated)?;
+
+    let start = layout.before();
+    if direction.cid.is_empty() {
+        if body > MAX_PLAINTEXT_LEN {
+            return Err(DropReason::InvalidInner);
+        }
+        return Ok((header.content_type, start..start + body));
+    }
+    let inner = &sealed[..body];
+    let at = inner
+        .iter()
+        .rposition(|&b| b != 0)
+        .ok_or(DropReason::InvalidInner)?;
+    if at > MAX_PLAINTEXT_LEN {
+        return Err(DropReason::InvalidInner);
+    }
+    Ok((ContentType(inner[at]), start..start + at))
+}

@@ -1,0 +1,171 @@
+//! Hello extensions: RFC 5246 §7.4.1.4 and the registry.
+
+use super::{BufferTooSmall, Malformed, Reader, Writer};
+
+/// The type of an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtensionType(pub u16);
+
+impl ExtensionType {
+    /// `server_name` (RFC 6066)
+    pub const SERVER_NAME: Self = Self(0);
+    /// `max_fragment_length` (RFC 6066)
+    pub const MAX_FRAGMENT_LENGTH: Self = Self(1);
+    /// `extended_master_secret` (RFC 7627)
+    pub const EXTENDED_MASTER_SECRET: Self = Self(23);
+    /// `record_size_limit` (RFC 8449)
+    pub const RECORD_SIZE_LIMIT: Self = Self(28);
+    /// `supported_versions` (RFC 8446)
+    pub const SUPPORTED_VERSIONS: Self = Self(43);
+    /// `connection_id` (RFC 9146)
+    pub const CONNECTION_ID: Self = Self(54);
+    /// `renegotiation_info` (RFC 5746)
+    pub const RENEGOTIATION_INFO: Self = Self(0xFF01);
+}
+
+/// One extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension<'a> {
+    /// Its type.
+    pub extension_type: ExtensionType,
+    /// Its body, not yet parsed.
+    pub data: &'a [u8],
+}
+
+/// The extensions of a hello, checked to be well framed and each there once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extensions<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Extensions<'a> {
+    /// Reads an extension block up to the end of the message; a message that ends here has none.
+    ///
+    /// # Errors
+    /// [`Malformed`] also when a type stands twice (RFC 5246 §7.4.1.4).
+    pub fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        if reader.is_empty() {
+            return Ok(Self::default());
+        }
+        let all = Self {
+            bytes: reader.vec16()?,
+        };
+        let mut rest = Reader::new(all.bytes);
+        while !rest.is_empty() {
+            let extension_type = rest.u16()?;
+            rest.vec16()?;
+            // Quadratic, but bounded by what fits a ClientHello of one datagram, and without memory.
+            let mut later = rest;
+            while !later.is_empty() {
+                if later.u16()? == extension_type {
+                    return Err(Malformed);
+                }
+                later.vec16()?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// All extensions in order.
+    pub fn iter(self) -> impl Iterator<Item = Extension<'a>> {
+        let mut reader = Reader::new(self.bytes);
+        core::iter::from_fn(move || {
+            let extension_type = ExtensionType(reader.u16().ok()?);
+            let data = reader.vec16().ok()?;
+            Some(Extension {
+                extension_type,
+                data,
+            })
+        })
+    }
+
+    /// The body of the extension of this type, if it is there.
+    pub fn get(self, extension_type: ExtensionType) -> Option<&'a [u8]> {
+        self.iter()
+            .find(|e| e.extension_type == extension_type)
+            .map(|e| e.data)
+    }
+}
+
+/// Appends an extension whose body `content` writes.
+pub(super) fn emit(
+    out: &mut Writer<'_>,
+    extension_type: ExtensionType,
+    content: impl FnOnce(&mut Writer<'_>) -> Result<(), BufferTooSmall>,
+) -> Result<(), BufferTooSmall> {
+    out.u16(extension_type.0)?;
+    out.vec16(content)
+}
+
+/// A vector with a length of one byte that is all of `data` (`connection_id`, `renegotiation_info`).
+pub(super) fn only_vec8(data: &[u8]) -> Result<&[u8], Malformed> {
+    let mut reader = Reader::new(data);
+    let content = reader.vec8()?;
+    reader.end()?;
+    Ok(content)
+}
+
+/// The value of `max_fragment_length` (RFC 6066 §4): the longest plaintext either side sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxFragmentLength {
+    /// 512 bytes
+    Bytes512 = 1,
+    /// 1,024 bytes
+    Bytes1024 = 2,
+    /// 2,048 bytes
+    Bytes2048 = 3,
+    /// 4,096 bytes
+    Bytes4096 = 4,
+}
+
+impl MaxFragmentLength {
+    /// Reads the extension's body.
+    pub fn parse(data: &[u8]) -> Result<Self, Malformed> {
+        match data {
+            [1] => Ok(Self::Bytes512),
+            [2] => Ok(Self::Bytes1024),
+            [3] => Ok(Self::Bytes2048),
+            [4] => Ok(Self::Bytes4096),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// The limit in bytes.
+    pub const fn bytes(self) -> u16 {
+        256 << self as u16
+    }
+}
+
+/// The host name of `server_name` (RFC 6066 §3); other name types are passed over.
+pub(super) fn parse_server_name(data: &[u8]) -> Result<Option<&[u8]>, Malformed> {
+    let mut reader = Reader::new(data);
+    let mut list = Reader::new(reader.vec16()?);
+    reader.end()?;
+    let mut host = None;
+    if list.is_empty() {
+        return Err(Malformed);
+    }
+    while !list.is_empty() {
+        let name_type = list.u8()?;
+        let name = list.vec16()?;
+        if name_type == 0 {
+            if name.is_empty() || name.contains(&0) || host.is_some() {
+                return Err(Malformed);
+            }
+            host = Some(name);
+        }
+    }
+    Ok(host)
+}
+
+/// The body of `record_size_limit` (RFC 8449 §4): at least 64.
+pub(super) fn parse_record_size_limit(data: &[u8]) -> Result<u16, Malformed> {
+    let mut reader = Reader::new(data);
+    let limit = reader.u16()?;
+    reader.end()?;
+    if limit < 64 {
+        Err(Malformed)
+    } else {
+        Ok(limit)
+    }
+}

@@ -1,0 +1,52 @@
+//! One dash or two: `-psk-csv FILE` means `--psk-csv FILE`.
+//!
+//! The proxy that `lockgate proxy` replaces takes long names with either, so scripts and unit files
+//! have both.
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+
+use clap::Command;
+
+/// Gives a second dash to every argument that is a dash and the long name of a flag of the
+/// subcommand, `=value` or not. Single letters, other words and all after `--` stay as they are.
+///
+/// `command` must have been built, or flags that clap adds itself are not known yet.
+pub(crate) fn with_two_dashes(
+    command: &Command,
+    args: impl IntoIterator<Item = OsString>,
+) -> Vec<OsString> {
+    let mut flags_of = None;
+    let mut verbatim = false;
+    let mut mend = |index: usize, arg: OsString| {
+        if index == 1 {
+            flags_of = arg.to_str().and_then(|name| command.find_subcommand(name));
+        }
+        verbatim |= arg == "--";
+        match flags_of {
+            Some(sub) if !verbatim && lacks_a_dash(sub, &arg) => {
+                let mut mended = OsString::from("-");
+                mended.push(arg);
+                mended
+            }
+            _ => arg,
+        }
+    };
+    let args = args.into_iter().enumerate();
+    args.map(|(index, arg)| mend(index, arg)).collect()
+}
+
+fn lacks_a_dash(command: &Command, arg: &OsString) -> bool {
+    // The value may be any bytes; only the name needs to be text.
+    let Some(word) = arg.as_encoded_bytes().strip_prefix(b"-") else {
+        return false;
+    };
+    let name = word.split(|&b| b == b'=').next().unwrap_or(word);
+    name.len() > 1
+        && command
+            .get_arguments()
+            .filter_map(|flag| flag.get_long())
+            .any(|long| long.as_bytes() == name)
+}
