@@ -79,6 +79,23 @@ async fn a_replaced_directory_on_the_way_is_noticed() {
     becomes(&keys, 2).await;
 }
 
+/// The directory that is watched says nothing here, as on a network file system. Time is paused, so
+/// the regular look comes at once.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_nobody_reports_is_found_by_looking() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = elsewhere.path().join("keys.csv");
+    fs::write(&target, "a,01\n").unwrap();
+    symlink(&target, dir.path().join("keys.csv")).unwrap();
+    let keys = CsvKeys::open(dir.path().join("keys.csv")).await.unwrap();
+    replace(&target, "a,02\nb,03\n");
+    for _ in 0..60 {
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(byte(&keys, "a").await, Some(2));
+}
+
 #[tokio::test]
 async fn a_broken_or_missing_new_file_keeps_the_old_keys() {
     let dir = tempfile::tempdir().unwrap();

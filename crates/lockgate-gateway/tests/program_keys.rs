@@ -9,7 +9,7 @@ use std::{
 };
 
 use lockgate_gateway::keys::{
-    CacheLimits, CachedKeys, KeyError, KeySource, MAX_OUTPUT_LEN, ProgramKeys, Psk,
+    CacheLimits, CachedKeys, KeyError, KeySource, MAX_OUTPUT_LEN, ProgramKeys,
 };
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -48,12 +48,9 @@ impl Script {
     }
 
     async fn ask(&self, identity: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
-        Ok(self.keys().lookup(identity).await?.map(bytes))
+        let found = self.keys().lookup(identity).await?;
+        Ok(found.map(|key| key.as_bytes().to_vec()))
     }
-}
-
-fn bytes(key: Psk) -> Vec<u8> {
-    key.as_bytes().to_vec()
 }
 
 #[tokio::test]

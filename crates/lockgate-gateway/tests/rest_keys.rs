@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -185,7 +185,7 @@ async fn a_huge_body_is_refused_with_and_without_a_length() {
     let (address, _) = service(200, vec![b'a'; MAX_BODY_LEN + 1]).await;
     let error = ask(options(address)).await.unwrap_err().to_string();
     assert_eq!(error, "rest: the answer is longer than 1024 bytes");
-    // One that never ends: it must be refused long before the time-out.
+    // One that never ends: read to its end, it would be a time-out.
     let endless = rogue(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
         while stream.write_all(&[b'a'; 512]).await.is_ok() {
@@ -193,16 +193,14 @@ async fn a_huge_body_is_refused_with_and_without_a_length() {
         }
     })
     .await;
-    let begin = Instant::now();
     let error = ask(options(endless)).await.unwrap_err().to_string();
     assert_eq!(error, "rest: the answer is longer than 1024 bytes");
-    assert!(begin.elapsed() < Duration::from_secs(4));
 }
 
 #[tokio::test]
 async fn a_slow_service_times_out_before_and_within_the_answer() {
     let silent = rogue(|stream| async move {
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
         drop(stream);
     })
     .await;
@@ -210,7 +208,7 @@ async fn a_slow_service_times_out_before_and_within_the_answer() {
         let _ = stream
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nabc")
             .await;
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
     })
     .await;
     for address in [silent, halting] {
