@@ -1,0 +1,467 @@
+//! Two endpoints on a virtual clock and a hostile link: days pass in milliseconds, and a seed repeats everything.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part of the bed"
+)]
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lockgate_dtls::crypto::CryptoError;
+use lockgate_dtls::{
+    CloseReason, ConnectionHandle, Datagram, DropReason, Endpoint, EndpointConfig, Event, Instant,
+    Received, UdpPath,
+};
+use lockgate_rustcrypto::{RandomSource, RustCrypto};
+
+/// A xorshift generator: not for secrets, but the same each time.
+#[derive(Clone, Debug)]
+pub struct Seeded(pub u64);
+
+impl Seeded {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 11) % bound
+    }
+
+    /// True with a chance of `percent` in a hundred.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+impl RandomSource for Seeded {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), CryptoError> {
+        for chunk in out.chunks_mut(8) {
+            let bytes = self.next().to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+pub type TestProvider = RustCrypto<Seeded>;
+pub type TestEndpoint = Endpoint<TestProvider, UdpPath>;
+
+pub fn provider(seed: u64) -> TestProvider {
+    RustCrypto::new(Seeded::new(seed))
+}
+
+/// What the link does to datagrams, in percent; delays in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    pub loss: u64,
+    pub duplicate: u64,
+    /// Share of datagrams that are held back by up to `jitter`.
+    pub reorder: u64,
+    pub delay: u64,
+    pub jitter: u64,
+}
+
+impl Link {
+    pub const PERFECT: Self = Self {
+        loss: 0,
+        duplicate: 0,
+        reorder: 0,
+        delay: 10,
+        jitter: 0,
+    };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    Client,
+    Server,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct InFlight {
+    at: Instant,
+    number: u64,
+    to: Side,
+    from: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+pub const IDENTITY: &[u8] = b"Client_identity";
+pub const KEY: &[u8] = b"secretPSK";
+
+/// One end, with what it has been told.
+pub struct End {
+    pub endpoint: TestEndpoint,
+    pub events: VecDeque<(ConnectionHandle, Event)>,
+    pub received: VecDeque<(ConnectionHandle, Vec<u8>)>,
+    pub drops: HashMap<DropReason, u32>,
+    pub sent_datagrams: u32,
+}
+
+impl End {
+    fn new(seed: u64, config: EndpointConfig) -> Self {
+        let endpoint =
+            Endpoint::new(provider(seed), Instant::default(), config).expect("valid options");
+        Self {
+            endpoint,
+            events: VecDeque::new(),
+            received: VecDeque::new(),
+            drops: HashMap::new(),
+            sent_datagrams: 0,
+        }
+    }
+
+    pub fn dropped(&self, reason: DropReason) -> u32 {
+        self.drops.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// Takes the first close reason out of the events.
+    pub fn closed(&mut self) -> Option<(ConnectionHandle, CloseReason)> {
+        let at = self
+            .events
+            .iter()
+            .position(|(_, e)| matches!(e, Event::Closed(_)))?;
+        match self.events.remove(at) {
+            Some((handle, Event::Closed(reason))) => Some((handle, reason)),
+            _ => None,
+        }
+    }
+
+    /// Takes the first `Connected` out of the events.
+    pub fn connected(&mut self) -> Option<ConnectionHandle> {
+        let at = self
+            .events
+            .iter()
+            .position(|(_, e)| matches!(e, Event::Connected))?;
+        self.events.remove(at).map(|(handle, _)| handle)
+    }
+
+    pub fn saw_path_change(&self) -> bool {
+        self.events
+            .iter()
+            .any(|(_, e)| matches!(e, Event::PathChanged))
+    }
+}
+
+/// How the server's keys are looked up.
+pub type Keys = HashMap<Vec<u8>, Vec<u8>>;
+
+pub struct Pair {
+    pub client: End,
+    pub server: End,
+    pub now: Instant,
+    pub client_address: SocketAddr,
+    pub server_address: SocketAddr,
+    pub link: Link,
+    pub random: Seeded,
+    /// What the server knows.
+    pub keys: Keys,
+    /// What the client says.
+    pub identity: Vec<u8>,
+    pub key: Vec<u8>,
+    /// The server's key requests wait here while this is on.
+    pub hold_keys: bool,
+    pub held: Vec<ConnectionHandle>,
+    /// Every datagram that was put on the link, for tests that look at the bytes.
+    pub log: Vec<(Side, Vec<u8>)>,
+    in_flight: BinaryHeap<Reverse<InFlight>>,
+    number: u64,
+}
+
+/// Defaults of the test bed: no different from the engine's, but for a client's endpoint.
+pub fn client_config() -> EndpointConfig {
+    EndpointConfig {
+        server: false,
+        ..EndpointConfig::default()
+    }
+}
+
+impl Pair {
+    pub fn new(seed: u64) -> Self {
+        Self::with(seed, client_config(), EndpointConfig::default())
+    }
+
+    pub fn with(seed: u64, client: EndpointConfig, server: EndpointConfig) -> Self {
+        Self {
+            client: End::new(seed * 2 + 1, client),
+            server: End::new(seed * 2 + 2, server),
+            now: Instant::default(),
+            client_address: SocketAddr::from(([192, 0, 2, 1], 40000)),
+            server_address: SocketAddr::from(([198, 51, 100, 1], 5684)),
+            link: Link::PERFECT,
+            random: Seeded::new(seed ^ 0x5EED),
+            keys: Keys::from([(IDENTITY.to_vec(), KEY.to_vec())]),
+            identity: IDENTITY.to_vec(),
+            key: KEY.to_vec(),
+            hold_keys: false,
+            held: Vec::new(),
+            log: Vec::new(),
+            in_flight: BinaryHeap::new(),
+            number: 0,
+        }
+    }
+
+    pub fn connect(&mut self) -> ConnectionHandle {
+        let path = UdpPath::from(self.server_address);
+        let handle = self
+            .client
+            .endpoint
+            .connect(self.now, path, b"")
+            .expect("a place in the table");
+        self.flush();
+        handle
+    }
+
+    /// Connects, and gives the handles of both ends.
+    pub fn established(&mut self) -> (ConnectionHandle, ConnectionHandle) {
+        let client = self.connect();
+        self.run_for(Duration::from_secs(5));
+        let server = self.server.connected().expect("the server is connected");
+        assert_eq!(
+            self.client.connected(),
+            Some(client),
+            "the client is connected"
+        );
+        (client, server)
+    }
+
+    /// Puts a datagram on the link, past whatever the link does to others.
+    pub fn inject(&mut self, to: Side, from: SocketAddr, bytes: &[u8]) {
+        self.number += 1;
+        self.in_flight.push(Reverse(InFlight {
+            at: self.now,
+            number: self.number,
+            to,
+            from,
+            bytes: bytes.to_vec(),
+        }));
+    }
+
+    pub fn send_from_client(&mut self, handle: ConnectionHandle, payload: &[u8]) {
+        let mut out = vec![0; payload.len() + 100];
+        let (range, _) = self
+            .client
+            .endpoint
+            .send(handle, payload, &mut out)
+            .expect("established");
+        let from = self.client_address;
+        self.put(Side::Server, from, &out[range]);
+    }
+
+    pub fn send_from_server(&mut self, handle: ConnectionHandle, payload: &[u8]) {
+        let mut out = vec![0; payload.len() + 100];
+        let (range, path) = self
+            .server
+            .endpoint
+            .send(handle, payload, &mut out)
+            .expect("established");
+        let bytes = out[range].to_vec();
+        self.put_to_client(path.remote(), &bytes);
+    }
+
+    fn put_to_client(&mut self, to: SocketAddr, bytes: &[u8]) {
+        // What goes to an address that the client has left is lost, as behind a NAT.
+        if to == self.client_address {
+            let from = self.server_address;
+            self.put(Side::Client, from, bytes);
+        }
+    }
+
+    fn put(&mut self, to: Side, from: SocketAddr, bytes: &[u8]) {
+        self.log.push((to, bytes.to_vec()));
+        let copies = if self.random.chance(self.link.duplicate) {
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            if self.random.chance(self.link.loss) {
+                continue;
+            }
+            let mut delay = self.link.delay;
+            if self.link.jitter > 0 && self.random.chance(self.link.reorder) {
+                delay += self.random.below(self.link.jitter);
+            }
+            self.number += 1;
+            self.in_flight.push(Reverse(InFlight {
+                at: self.now + Duration::from_millis(delay),
+                number: self.number,
+                to,
+                from,
+                bytes: bytes.to_vec(),
+            }));
+        }
+    }
+
+    /// Runs until nothing is due before `duration` has passed, and lets the clock stand there.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        self.flush();
+        loop {
+            let next = [
+                self.in_flight.peek().map(|Reverse(d)| d.at),
+                self.client.endpoint.poll_timeout(),
+                self.server.endpoint.poll_timeout(),
+            ]
+            .into_iter()
+            .flatten()
+            .min();
+            match next {
+                Some(at) if at <= end => self.now = self.now.max(at),
+                _ => break,
+            }
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Runs until both ends have nothing to do, at most `limit`.
+    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while self.now < end {
+            if done(self) {
+                return true;
+            }
+            let next = [
+                self.in_flight.peek().map(|Reverse(d)| d.at),
+                self.client.endpoint.poll_timeout(),
+                self.server.endpoint.poll_timeout(),
+            ]
+            .into_iter()
+            .flatten()
+            .min();
+            let Some(at) = next else { break };
+            self.now = self.now.max(at);
+            self.step();
+        }
+        done(self)
+    }
+
+    fn step(&mut self) {
+        while self
+            .in_flight
+            .peek()
+            .is_some_and(|Reverse(d)| d.at <= self.now)
+        {
+            let Some(Reverse(datagram)) = self.in_flight.pop() else {
+                break;
+            };
+            self.deliver(datagram);
+            self.flush();
+        }
+        self.client.endpoint.handle_timeout(self.now);
+        self.server.endpoint.handle_timeout(self.now);
+        self.flush();
+    }
+
+    fn deliver(&mut self, mut datagram: InFlight) {
+        let end = match datagram.to {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        };
+        let mut replies = Vec::new();
+        let mut input = Datagram::new(&mut datagram.bytes);
+        while let Some(received) =
+            end.endpoint
+                .handle(self.now, UdpPath::from(datagram.from), &mut input)
+        {
+            match received {
+                Received::Application {
+                    connection,
+                    payload,
+                } => {
+                    let payload = input.bytes()[payload].to_vec();
+                    end.received.push_back((connection, payload));
+                }
+                Received::Progress(_) => {}
+                Received::Reply(range) => replies.push(input.bytes()[range].to_vec()),
+                Received::Dropped { reason, .. } => *end.drops.entry(reason).or_default() += 1,
+            }
+        }
+        for reply in replies {
+            match datagram.to {
+                Side::Client => {
+                    let from = self.client_address;
+                    self.put(Side::Server, from, &reply);
+                }
+                Side::Server => self.put_to_client(datagram.from, &reply),
+            }
+        }
+    }
+
+    /// Answers key requests and puts what is waiting on the link.
+    pub fn flush(&mut self) {
+        loop {
+            let mut busy = false;
+            while let Some((handle, event)) = self.client.endpoint.poll_event() {
+                busy = true;
+                if matches!(event, Event::PskRequested) {
+                    self.client
+                        .endpoint
+                        .provide_identity(self.now, handle, &self.identity, &self.key)
+                        .expect("asked for");
+                }
+                self.client.events.push_back((handle, event));
+            }
+            while let Some((handle, event)) = self.server.endpoint.poll_event() {
+                busy = true;
+                if matches!(event, Event::PskRequested) {
+                    if self.hold_keys {
+                        self.held.push(handle);
+                    } else {
+                        self.answer(handle);
+                    }
+                }
+                self.server.events.push_back((handle, event));
+            }
+            let mut buf = [0; 2048];
+            while let Some(transmit) = self.client.endpoint.poll_transmit(self.now, &mut buf) {
+                busy = true;
+                self.client.sent_datagrams += 1;
+                let from = self.client_address;
+                self.put(Side::Server, from, &buf[..transmit.len]);
+            }
+            while let Some(transmit) = self.server.endpoint.poll_transmit(self.now, &mut buf) {
+                busy = true;
+                self.server.sent_datagrams += 1;
+                let bytes = buf[..transmit.len].to_vec();
+                self.put_to_client(transmit.path.remote(), &bytes);
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    /// Answers one key request from the server's table.
+    pub fn answer(&mut self, handle: ConnectionHandle) {
+        let identity = self
+            .server
+            .endpoint
+            .psk_identity(handle)
+            .expect("it has one")
+            .to_vec();
+        match self.keys.get(&identity) {
+            Some(key) => self
+                .server
+                .endpoint
+                .provide_psk(self.now, handle, key)
+                .expect("asked for"),
+            None => self
+                .server
+                .endpoint
+                .refuse_psk(self.now, handle)
+                .expect("asked for"),
+        }
+    }
+}
