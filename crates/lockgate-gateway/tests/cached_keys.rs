@@ -55,6 +55,8 @@ impl KeySource for Slow {
             let now = counts.running.fetch_add(1, SeqCst) + 1;
             let _running = Running(counts);
             counts.most_running.fetch_max(now, SeqCst);
+            // A key that changes with each reload.
+            let byte = u8::try_from(self.counts.reloads.load(SeqCst)).unwrap();
             sleep(self.takes).await;
             counts.finished.fetch_add(1, SeqCst);
             assert!(!identity.starts_with(b"panic"), "as asked for");
@@ -64,8 +66,6 @@ impl KeySource for Slow {
                     reason: "down".into(),
                 });
             }
-            // A key that changes with each reload.
-            let byte = u8::try_from(self.counts.reloads.load(SeqCst)).unwrap();
             Ok((!identity.starts_with(b"no")).then(|| Psk::new(&[byte]).unwrap()))
         })
     }
@@ -276,20 +276,41 @@ async fn reload_forgets_keys_and_strangers() {
     assert_eq!(counts.asked.load(SeqCst), 4);
 }
 
+/// The byte of the key of `a`: how many reloads there were when it was asked for.
+async fn byte(keys: &CachedKeys) -> u8 {
+    keys.lookup(b"a").await.unwrap().unwrap().as_bytes()[0]
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_from_before_a_reload_is_not_remembered() {
-    let (keys, counts) = cached(2 * SECOND, CacheLimits::default());
+    let (keys, _) = cached(2 * SECOND, CacheLimits::default());
     let old = tokio::spawn({
         let keys = Arc::clone(&keys);
-        async move { known(&keys, "a").await }
+        async move { byte(&keys).await }
     });
     sleep(SECOND).await;
     keys.reload().await.unwrap();
-    // Not joined to the old request either.
-    assert!(known(&keys, "a").await);
-    assert!(old.await.unwrap());
-    assert_eq!(counts.asked.load(SeqCst), 2);
-    assert!(known(&keys, "a").await);
+    assert_eq!(old.await.unwrap(), 0);
+    assert_eq!(byte(&keys).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_from_before_a_reload_is_not_joined() {
+    let (keys, counts) = cached(2 * SECOND, CacheLimits::default());
+    let old = tokio::spawn({
+        let keys = Arc::clone(&keys);
+        async move { byte(&keys).await }
+    });
+    sleep(SECOND).await;
+    keys.reload().await.unwrap();
+    let new = tokio::spawn({
+        let keys = Arc::clone(&keys);
+        async move { byte(&keys).await }
+    });
+    // The old one ends while the new one runs, which can be joined nevertheless.
+    assert_eq!(old.await.unwrap(), 0);
+    assert_eq!(byte(&keys).await, 1);
+    assert_eq!(new.await.unwrap(), 1);
     assert_eq!(counts.asked.load(SeqCst), 2);
 }
 
