@@ -3,6 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
+#[cfg(any(feature = "endpoint", feature = "exporter"))]
 use zeroize::Zeroize;
 
 use crate::bytes::{OwnCid, PeerCid};
@@ -18,10 +19,11 @@ use crate::record::{
 use crate::suite::{CipherSuite, SuiteParameters};
 use crate::time::Instant;
 use crate::wire::{
-    Alert, AlertDescription, AlertLevel, ContentType, DTLS_1_2, HANDSHAKE_HEADER_LEN,
-    HandshakeHeader, HandshakeType, MAX_PLAINTEXT_LEN, RECORD_HEADER_LEN, Reader, RecordHeader,
-    VERIFY_DATA_LEN, Writer,
+    Alert, AlertDescription, AlertLevel, ContentType, DTLS_1_2, HandshakeHeader, HandshakeType,
+    MAX_PLAINTEXT_LEN, RECORD_HEADER_LEN, Reader, RecordHeader, Writer,
 };
+#[cfg(feature = "endpoint")]
+use crate::wire::{HANDSHAKE_HEADER_LEN, VERIFY_DATA_LEN};
 
 /// The epoch of every protected record: there is no renegotiation.
 const EPOCH: u16 = 1;
@@ -36,6 +38,7 @@ pub enum Role {
 }
 
 /// What a repeat of our last flight needs, kept for twice the maximum segment lifetime (RFC 6347 §4.2.4).
+#[cfg(feature = "endpoint")]
 #[derive(Clone, Debug)]
 pub(crate) struct LastFlight {
     /// Until when the peer may ask for it.
@@ -45,6 +48,8 @@ pub(crate) struct LastFlight {
     /// The number of our `Finished`.
     pub(crate) message_seq: u16,
     pub(crate) verify_data: [u8; VERIFY_DATA_LEN],
+    /// It is to go out.
+    pub(crate) pending: bool,
 }
 
 /// An established session: bare keys, sequence numbers, connection IDs. Nothing in it points to the handshake that
@@ -55,6 +60,7 @@ pub struct Association {
     pub(crate) write_next: u64,
     pub(crate) failed_opens: u64,
     pub(crate) lease: Option<Lease>,
+    #[cfg(feature = "endpoint")]
     pub(crate) last_flight: Option<LastFlight>,
     #[cfg(feature = "exporter")]
     pub(crate) exporter: ExporterSecret,
@@ -65,7 +71,6 @@ pub struct Association {
     pub(crate) own_cid: OwnCid,
     pub(crate) peer_cid: PeerCid,
     pending_alert: Option<Alert>,
-    pending_last_flight: bool,
     closed: bool,
 }
 
@@ -84,6 +89,7 @@ pub(crate) enum Opened {
     /// Application data, at this place in the record.
     Application(Range2),
     /// The peer asked for our last flight again; it is pending now.
+    #[cfg(feature = "endpoint")]
     LastFlightAgain,
     /// The peer closed, and `close_notify` is pending as an answer.
     CloseNotify,
@@ -136,6 +142,7 @@ impl Association {
             write_next: 0,
             failed_opens: 0,
             lease: None,
+            #[cfg(feature = "endpoint")]
             last_flight: None,
             #[cfg(feature = "exporter")]
             exporter: agreed.exporter,
@@ -145,7 +152,6 @@ impl Association {
             own_cid: agreed.own_cid,
             peer_cid: agreed.peer_cid,
             pending_alert: None,
-            pending_last_flight: false,
             closed: false,
         }
     }
@@ -177,6 +183,7 @@ impl Association {
     }
 
     /// How many bytes a record needs before its payload.
+    #[cfg(feature = "endpoint")]
     pub(crate) fn headroom(&self) -> usize {
         Layout::new(self.parameters().aead, self.peer_cid.len()).before()
     }
@@ -368,13 +375,7 @@ impl Association {
             return Opened::Ignored(DropReason::Malformed);
         };
         match (header.msg_type, self.role) {
-            (HandshakeType::FINISHED, _) => match &self.last_flight {
-                Some(flight) if now <= flight.until => {
-                    self.pending_last_flight = true;
-                    Opened::LastFlightAgain
-                }
-                _ => Opened::Ignored(DropReason::DuplicateMessage),
-            },
+            (HandshakeType::FINISHED, _) => self.on_repeated_finished(now),
             (HandshakeType::CLIENT_HELLO, Role::Server)
             | (HandshakeType::HELLO_REQUEST, Role::Client) => {
                 self.pending_alert = Some(Alert {
@@ -387,10 +388,20 @@ impl Association {
         }
     }
 
-    /// The handshake is over and its last flight is ours: it goes out now, and again when the peer asks.
-    pub(crate) fn settle(&mut self, flight: LastFlight) {
-        self.last_flight = Some(flight);
-        self.pending_last_flight = true;
+    /// An authenticated repeat of the peer's `Finished`: our last flight was lost.
+    fn on_repeated_finished(&mut self, now: Instant) -> Opened {
+        #[cfg(feature = "endpoint")]
+        if let Some(flight) = self
+            .last_flight
+            .as_mut()
+            .filter(|flight| now <= flight.until)
+        {
+            flight.pending = true;
+            return Opened::LastFlightAgain;
+        }
+        #[cfg(not(feature = "endpoint"))]
+        let _ = now;
+        Opened::Ignored(DropReason::DuplicateMessage)
     }
 
     /// Makes `close_notify` pending and takes nothing in any more.
@@ -405,7 +416,7 @@ impl Association {
 
     /// Whether [`Association::poll_transmit`] has something to write.
     pub(crate) const fn is_pending(&self) -> bool {
-        self.pending_last_flight || self.pending_alert.is_some()
+        self.pending_alert.is_some() || self.last_flight_is_pending()
     }
 
     /// Writes the next datagram of the association's own, and returns its length.
@@ -415,25 +426,33 @@ impl Association {
         config: &Config,
         buf: &mut [u8],
     ) -> Option<usize> {
-        if self.pending_last_flight {
-            self.pending_last_flight = false;
-            if let Some(len) = self.emit_last_flight::<P>(keys, config, buf) {
-                return Some(len);
-            }
+        #[cfg(feature = "endpoint")]
+        if let Some(len) = self.emit_last_flight::<P>(keys, config, buf) {
+            return Some(len);
         }
         let alert = self.pending_alert.take()?;
         self.seal_into::<P>(keys, config, ContentType::ALERT, &alert.to_bytes(), buf)
             .ok()
     }
 
+    const fn last_flight_is_pending(&self) -> bool {
+        #[cfg(feature = "endpoint")]
+        if let Some(flight) = &self.last_flight {
+            return flight.pending;
+        }
+        false
+    }
+
     /// `ChangeCipherSpec` in epoch 0 and `Finished` in epoch 1, both under new record numbers.
+    #[cfg(feature = "endpoint")]
     fn emit_last_flight<P: Provider>(
         &mut self,
         keys: &KeyPair<P::AeadKey>,
         config: &Config,
         buf: &mut [u8],
     ) -> Option<usize> {
-        let flight = self.last_flight.as_mut()?;
+        let flight = self.last_flight.as_mut().filter(|flight| flight.pending)?;
+        flight.pending = false;
         let first = change_cipher_spec(flight.epoch_0_next, buf)?;
         flight.epoch_0_next += 1;
         let header = HandshakeHeader::whole(
@@ -501,6 +520,7 @@ impl Drop for Association {
         // The traffic keys wipe themselves.
         #[cfg(feature = "exporter")]
         self.exporter.master_secret.zeroize();
+        #[cfg(feature = "endpoint")]
         if let Some(flight) = &mut self.last_flight {
             flight.verify_data.zeroize();
         }

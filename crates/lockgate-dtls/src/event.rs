@@ -72,4 +72,6 @@ pub(crate) struct EventFlags {
     pub(crate) psk_requested: bool,
     pub(crate) connected: bool,
     pub(crate) key_log: Option<KeyLogEntry>,
+    /// The end has been told (used where there is no queue of events).
+    pub(crate) closed_told: bool,
 }

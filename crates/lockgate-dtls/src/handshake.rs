@@ -11,12 +11,15 @@ use crate::error::{ApiError, HandshakeError, Timeout, WaitingFor};
 use crate::flight::{Expired, MAX_EARLY_RECORD_LEN, Piece, Protection, Reassembly};
 use crate::record::{KeyPair, Layout};
 use crate::time::Instant;
+#[cfg(feature = "endpoint")]
 use crate::v12::server::Answer;
 use crate::v12::{Context, Core, Message, PskError, State};
 use crate::wire::{
-    Alert, AlertLevel, ClientHello, ContentType, DTLS_1_0, DTLS_1_2, HANDSHAKE_HEADER_LEN,
-    HandshakeHeader, HandshakeType, RANDOM_LEN, RECORD_HEADER_LEN, Reader, RecordHeader, Writer,
+    Alert, AlertLevel, ContentType, DTLS_1_0, DTLS_1_2, HANDSHAKE_HEADER_LEN, HandshakeHeader,
+    RECORD_HEADER_LEN, Reader, RecordHeader, Writer,
 };
+#[cfg(feature = "endpoint")]
+use crate::wire::{ClientHello, HandshakeType, RANDOM_LEN};
 
 /// Scratch memory that a PSK handshake needs at least, in bytes: both flights with the longest identity, and one early
 /// record.
@@ -33,7 +36,6 @@ pub(crate) struct Handshake<P: Provider, B> {
     early_len: u16,
     /// The early record's header, to open it when there are keys.
     early_header: Option<RecordHeader>,
-    epoch_0_next: u64,
     alert: Option<Alert>,
 }
 
@@ -78,10 +80,11 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             own_cid,
             server_name,
         )?;
-        Ok(Self::new(core, Reassembly::new(0), buffer, 0))
+        Ok(Self::new(core, Reassembly::new(0), buffer))
     }
 
     /// Starts as a server, with a `ClientHello` whose cookie holds. A fault of the hello leaves the handshake failed.
+    #[cfg(feature = "endpoint")]
     pub(crate) fn accept(
         cx: &mut Context<'_, P>,
         buffer: B,
@@ -90,10 +93,16 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         message: Message<'_>,
         hello: &ClientHello<'_>,
     ) -> Self {
-        let core = Core::accept(cx.now, cx.config, own_cid, message.message_seq);
+        let core = Core::accept(
+            cx.now,
+            cx.config,
+            own_cid,
+            message.message_seq,
+            record_sequence,
+        );
         // RFC 6347 §4.2.1: the first answer takes the ClientHello's record number.
         let reassembly = Reassembly::new(message.message_seq.wrapping_add(1));
-        let mut this = Self::new(core, reassembly, buffer, record_sequence);
+        let mut this = Self::new(core, reassembly, buffer);
         let parts = split(this.buffer.as_mut());
         if let Err(error) = this
             .core
@@ -104,14 +113,13 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         this
     }
 
-    fn new(core: Core<P>, reassembly: Reassembly, buffer: B, epoch_0_next: u64) -> Self {
+    fn new(core: Core<P>, reassembly: Reassembly, buffer: B) -> Self {
         Self {
             core,
             reassembly,
             buffer,
             early_len: 0,
             early_header: None,
-            epoch_0_next,
             alert: None,
         }
     }
@@ -120,6 +128,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         &self.core.state
     }
 
+    #[cfg(feature = "endpoint")]
     pub(crate) fn client_random(&self) -> &[u8; RANDOM_LEN] {
         self.core.client_random()
     }
@@ -128,6 +137,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         self.core.psk_identity.as_slice()
     }
 
+    #[cfg(feature = "endpoint")]
     pub(crate) fn server_name(&self) -> &[u8] {
         self.core.server_name.as_slice()
     }
@@ -138,10 +148,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             return None;
         }
         let keys = self.core.keys.take()?;
-        let mut association = self.core.association.take()?;
-        if let Some(flight) = &mut association.last_flight {
-            flight.epoch_0_next = self.epoch_0_next;
-        }
+        let association = self.core.association.take()?;
         Some((association, keys))
     }
 
@@ -351,6 +358,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         // answered each other's repeats would never stop.
         let answerable = match &self.core.state {
             State::Client(_) => self.core.waiting_for() != WaitingFor::Psk,
+            #[cfg(feature = "endpoint")]
             State::Server(_) => self.core.waiting_for() == WaitingFor::ClientKeyExchange,
             State::Established | State::Failed(_) => false,
         };
@@ -378,6 +386,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     }
 
     /// The server's key, or that there is none.
+    #[cfg(feature = "endpoint")]
     pub(crate) fn provide_server_psk(
         &mut self,
         cx: &mut Context<'_, P>,
@@ -429,19 +438,22 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
                 self.core.outgoing.rewind();
             }
             Expired::GiveUp => {
-                let unknown =
-                    matches!(&self.core.state, State::Server(state) if state.identity_unknown());
-                let error = if unknown {
-                    HandshakeError::UnknownPskIdentity { revealed: false }
-                } else {
-                    HandshakeError::Timeout(Timeout {
-                        waiting_for: self.core.waiting_for(),
-                        undecryptable: self.core.undecryptable,
-                    })
-                };
+                let error = self.time_out();
                 self.fail(error);
             }
         }
+    }
+
+    /// Why it took too long.
+    fn time_out(&self) -> HandshakeError {
+        #[cfg(feature = "endpoint")]
+        if matches!(&self.core.state, State::Server(state) if state.identity_unknown()) {
+            return HandshakeError::UnknownPskIdentity { revealed: false };
+        }
+        HandshakeError::Timeout(Timeout {
+            waiting_for: self.core.waiting_for(),
+            undecryptable: self.core.undecryptable,
+        })
     }
 
     /// Whether [`Handshake::poll_transmit`] has something to write.
@@ -483,8 +495,8 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         let outgoing = split(self.buffer.as_mut()).outgoing;
         let (header, protection, rest, length) = match self.core.outgoing.peek(outgoing)? {
             Piece::ChangeCipherSpec => {
-                let written = change_cipher_spec(self.epoch_0_next, room)?;
-                self.epoch_0_next += 1;
+                let written = change_cipher_spec(self.core.epoch_0_next, room)?;
+                self.core.epoch_0_next += 1;
                 self.core.outgoing.advance(outgoing, 0);
                 return Some(written);
             }
@@ -542,12 +554,12 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
                     content_type: ContentType::HANDSHAKE,
                     version: DTLS_1_2,
                     epoch: 0,
-                    sequence: self.epoch_0_next,
+                    sequence: self.core.epoch_0_next,
                     cid_len: 0,
                     length: content.len() as u16,
                 };
                 header.emit(&[], &mut Writer::new(room)).ok()?;
-                self.epoch_0_next += 1;
+                self.core.epoch_0_next += 1;
                 content.end
             }
         };
@@ -563,12 +575,13 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
                 .seal_into::<P>(keys, config, ContentType::ALERT, &alert.to_bytes(), buf)
                 .ok();
         }
-        let written = clear_text_alert(self.epoch_0_next, alert, buf)?;
-        self.epoch_0_next += 1;
+        let written = clear_text_alert(self.core.epoch_0_next, alert, buf)?;
+        self.core.epoch_0_next += 1;
         Some(written)
     }
 
     /// Whether this is the `ClientHello` that the handshake answered, so that a repeat of it starts nothing new.
+    #[cfg(feature = "endpoint")]
     pub(crate) fn answers(&self, hello: &ClientHello<'_>, message_seq: u16) -> bool {
         self.client_random() == hello.random && message_seq < self.reassembly.next()
     }
@@ -591,6 +604,7 @@ fn clear_text_alert(sequence: u64, alert: Alert, buf: &mut [u8]) -> Option<usize
 }
 
 /// The type of the first handshake message in a clear-text record, for routing.
+#[cfg(feature = "endpoint")]
 pub(crate) fn first_message_type(header: &RecordHeader, record: &[u8]) -> Option<HandshakeType> {
     (header.content_type == ContentType::HANDSHAKE && header.epoch == 0)
         .then(|| record.get(header.header_len()).copied().map(HandshakeType))

@@ -7,6 +7,7 @@
 //!
 //! - [`Endpoint`] (feature `endpoint`, needs a heap): many connections on one socket, routed by connection ID (RFC 9146)
 //!   or address, with stateless cookies and caps on what is half open.
+//! - [`Connection`]: one connection, without a heap, for devices.
 //! - [`Association`]: what is left when the handshake is over, small and of fixed size; it can be exported and brought
 //!   back ([`export`], [`lease`]).
 //! - [`crypto`]: what a provider implements. `lockgate-aws-lc` and `lockgate-rustcrypto` do.
@@ -22,7 +23,9 @@ mod address;
 mod association;
 mod bytes;
 pub mod config;
+mod connection;
 pub mod crypto;
+mod datagram;
 mod drop_reason;
 #[cfg(feature = "endpoint")]
 mod endpoint;
@@ -43,11 +46,13 @@ pub use address::{Address, MAX_ADDRESS_LEN, UdpPath};
 pub use association::{Association, Role};
 pub use bytes::{OwnCid, PeerCid, ShortBytes};
 pub use config::{AddressPolicy, AeadLimits, CidConfig, Config, ConfigError, Padding};
+pub use connection::{Connection, Outcome};
+pub use datagram::Datagram;
 pub use drop_reason::DropReason;
 #[cfg(feature = "endpoint")]
 pub use endpoint::{
-    CidRoute, ConnectionHandle, ConnectionInfo, Datagram, Endpoint, EndpointConfig, Placement,
-    Received, Transmit,
+    CidRoute, ConnectionHandle, ConnectionInfo, Endpoint, EndpointConfig, Placement, Received,
+    Transmit,
 };
 pub use error::{
     ApiError, CloseReason, HandshakeError, Limit, PeerIncompatible, PeerMisbehaved, SendError,

@@ -21,7 +21,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 pub use cid::{CidRoute, Placement};
-pub use receive::{Datagram, Received};
+pub use receive::Received;
 pub use transmit::Transmit;
 
 use crate::address::{Address, UdpPath};

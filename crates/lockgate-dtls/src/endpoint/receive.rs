@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::association::{Opened, Refused};
 use crate::config::AddressPolicy;
 use crate::crypto::Provider;
+use crate::datagram::Datagram;
 use crate::drop_reason::DropReason;
 use crate::error::{CloseReason, HandshakeError};
 use crate::event::{Event, EventFlags};
@@ -22,25 +23,6 @@ use crate::wire::{
     ClientHello, ContentType, DTLS_1_0, DTLS_1_2, HandshakeHeader, HandshakeType, Reader,
     RecordHeader,
 };
-
-/// A datagram on its way in; it is opened in place, record by record.
-#[derive(Debug)]
-pub struct Datagram<'a> {
-    bytes: &'a mut [u8],
-    next: usize,
-}
-
-impl<'a> Datagram<'a> {
-    /// A datagram that nothing has been read of.
-    pub const fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, next: 0 }
-    }
-
-    /// The bytes, in which [`Received`] names its ranges.
-    pub const fn bytes(&mut self) -> &mut [u8] {
-        self.bytes
-    }
-}
 
 /// What one record of a datagram led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,19 +66,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         path: A,
         datagram: &mut Datagram<'_>,
     ) -> Option<Received> {
-        let start = datagram.next;
-        let rest = datagram.bytes.get_mut(start..)?;
-        if rest.is_empty() {
-            return None;
-        }
-        let Ok(header) = RecordHeader::parse(rest, self.cids.len()) else {
-            // Where the next record begins is unknown.
-            datagram.next = datagram.bytes.len();
-            return Some(Received::dropped(DropReason::Malformed));
+        let (header, start, record) = match datagram.next_record(self.cids.len())? {
+            Ok(record) => record,
+            Err(reason) => return Some(Received::dropped(reason)),
         };
-        let len = header.record_len();
-        datagram.next = start + len;
-        let record = rest.get_mut(..len)?;
         let received = self.handle_record(now, path, &header, record);
         Some(match received {
             Received::Application {

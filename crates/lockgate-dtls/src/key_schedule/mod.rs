@@ -2,4 +2,6 @@
 
 mod v12;
 
-pub(crate) use v12::{MASTER_SECRET_LEN, MasterSecret, PskPremaster, Seed, exporter};
+#[cfg(feature = "exporter")]
+pub(crate) use v12::exporter;
+pub(crate) use v12::{MASTER_SECRET_LEN, MasterSecret, PskPremaster, Seed};

@@ -93,6 +93,7 @@ impl PskPremaster {
         }
         Ok(MasterSecret {
             hmac: provider.hmac(suite.hash, &*secret)?,
+            #[cfg(any(feature = "exporter", feature = "key-log"))]
             secret,
         })
     }
@@ -101,6 +102,7 @@ impl PskPremaster {
 /// The master secret, with its HMAC key expanded.
 pub(crate) struct MasterSecret<H> {
     hmac: H,
+    #[cfg(any(feature = "exporter", feature = "key-log"))]
     secret: Zeroizing<[u8; MASTER_SECRET_LEN]>,
 }
 
@@ -165,6 +167,7 @@ impl<H: Hmac> MasterSecret<H> {
     }
 }
 
+#[cfg(feature = "exporter")]
 /// Keying material for others (RFC 5705 §4). An absent context differs from an empty one.
 pub(crate) fn exporter<P: Provider>(
     provider: &P,

@@ -4,6 +4,7 @@
 //! Records, fragments and timers are [`crate::handshake`]'s.
 
 pub(crate) mod client;
+#[cfg(feature = "endpoint")]
 pub(crate) mod server;
 
 use zeroize::Zeroize;
@@ -45,6 +46,7 @@ pub(crate) struct Message<'a> {
 #[derive(Debug)]
 pub(crate) enum State {
     Client(client::State),
+    #[cfg(feature = "endpoint")]
     Server(server::State),
     /// The association is there.
     Established,
@@ -58,6 +60,8 @@ pub(crate) struct Core<P: Provider> {
     pub(crate) outgoing: Outgoing,
     pub(crate) timer: RetransmitTimer,
     pub(crate) next_message_seq: u16,
+    /// The next record number of epoch 0.
+    pub(crate) epoch_0_next: u64,
     /// Our alerts go out protected: the peer has our `ChangeCipherSpec` and can open them.
     pub(crate) write_protected: bool,
     pub(crate) undecryptable: u32,
@@ -87,6 +91,7 @@ impl<P: Provider> Core<P> {
             outgoing: Outgoing::default(),
             timer: RetransmitTimer::new(now, config),
             next_message_seq: 0,
+            epoch_0_next: 0,
             write_protected: false,
             undecryptable: 0,
             association: None,
@@ -107,6 +112,7 @@ impl<P: Provider> Core<P> {
         }
     }
 
+    #[cfg(feature = "endpoint")]
     pub(crate) fn client_random(&self) -> &[u8; RANDOM_LEN] {
         &self.client_random
     }
@@ -127,6 +133,7 @@ impl<P: Provider> Core<P> {
         }
         match &self.state {
             State::Client(_) => self.on_client_message(cx, message, scratch),
+            #[cfg(feature = "endpoint")]
             State::Server(_) => self.on_server_message(cx, message),
             State::Established | State::Failed(_) => {
                 Err(PeerMisbehaved::Unexpected(message.msg_type).into())
@@ -138,6 +145,7 @@ impl<P: Provider> Core<P> {
     pub(crate) fn waiting_for(&self) -> WaitingFor {
         match &self.state {
             State::Client(state) => state.waiting_for(),
+            #[cfg(feature = "endpoint")]
             State::Server(state) => state.waiting_for(),
             State::Established | State::Failed(_) => WaitingFor::Finished,
         }

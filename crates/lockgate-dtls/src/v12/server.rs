@@ -60,10 +60,17 @@ impl State {
 
 impl<P: Provider> Core<P> {
     /// A handshake that answers a `ClientHello`; a fault of the hello leaves it failed, with the alert to send.
-    pub(crate) fn accept(now: Instant, config: &Config, own_cid: OwnCid, message_seq: u16) -> Self {
+    pub(crate) fn accept(
+        now: Instant,
+        config: &Config,
+        own_cid: OwnCid,
+        message_seq: u16,
+        record_sequence: u64,
+    ) -> Self {
         let mut this = Self::new(now, config, CoreState::Server(State::Hello), own_cid);
-        // RFC 6347 §4.2.1: ServerHello takes the number of the ClientHello it answers.
+        // RFC 6347 §4.2.1: ServerHello takes the numbers of the ClientHello it answers.
         this.next_message_seq = message_seq;
+        this.epoch_0_next = record_sequence;
         this
     }
 
@@ -194,11 +201,12 @@ impl<P: Provider> Core<P> {
                 let verify_data = self.verify_data(false);
                 let message_seq = self.next_message_seq;
                 if let Some(association) = &mut self.association {
-                    association.settle(LastFlight {
+                    association.last_flight = Some(LastFlight {
                         until: cx.now + cx.config.settle_time,
-                        epoch_0_next: 0,
+                        epoch_0_next: self.epoch_0_next,
                         message_seq,
                         verify_data,
+                        pending: true,
                     });
                 }
                 self.outgoing.clear();

@@ -1,0 +1,323 @@
+//! One connection on one link, without a heap: what a device needs.
+//!
+//! It is a client; a server's side of many connections is [`Endpoint`](crate::Endpoint)'s. The link and the peer's
+//! address are the caller's.
+
+use core::ops::Range;
+
+use crate::association::{Association, Opened, Refused};
+use crate::bytes::OwnCid;
+use crate::config::{Config, MAX_OWN_CID_LEN};
+use crate::crypto::Provider;
+use crate::datagram::Datagram;
+use crate::drop_reason::DropReason;
+use crate::error::{ApiError, CloseReason, HandshakeError, SendError};
+use crate::event::{Event, EventFlags};
+use crate::export::{Dormant, ExportError, ExportKey};
+use crate::handshake::Handshake;
+use crate::lease::LeaseStore;
+use crate::record::KeyPair;
+use crate::time::Instant;
+use crate::v12::{Context, State};
+use crate::wire::ContentType;
+
+/// What one record of a datagram led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Application data; it stands at this place in the datagram's bytes.
+    Application(Range<usize>),
+    /// The connection went on: poll events and transmits.
+    Progress,
+    /// It led nowhere.
+    Dropped(DropReason),
+}
+
+/// The two lives of a connection.
+enum Life<P: Provider, B> {
+    Handshaking(Handshake<P, B>),
+    Established {
+        association: Association,
+        keys: KeyPair<P::AeadKey>,
+    },
+    Over,
+}
+
+/// A client's connection. `B` is the scratch memory of its handshake, at least
+/// [`MIN_SCRATCH_LEN`](crate::MIN_SCRATCH_LEN) bytes: a `&mut [u8]` on devices.
+pub struct Connection<'c, P: Provider, B> {
+    provider: P,
+    config: &'c Config,
+    life: Life<P, B>,
+    flags: EventFlags,
+    closed: Option<CloseReason>,
+}
+
+impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Connection<'c, P, B> {
+    /// Begins a handshake. `server_name` is the host name to ask for (RFC 6066), or empty.
+    pub fn connect(
+        mut provider: P,
+        config: &'c Config,
+        now: Instant,
+        scratch: B,
+        server_name: &[u8],
+    ) -> Result<Self, ApiError> {
+        let mut cid = [0; MAX_OWN_CID_LEN];
+        let cid = cid
+            .get_mut(..usize::from(config.cid.own_len()))
+            .ok_or(ApiError::BadLength)?;
+        provider.random(cid)?;
+        let own_cid = OwnCid::new(cid).ok_or(ApiError::BadLength)?;
+        let handshake =
+            Handshake::connect(&mut provider, config, now, scratch, own_cid, server_name)?;
+        Ok(Self {
+            provider,
+            config,
+            life: Life::Handshaking(handshake),
+            flags: EventFlags::default(),
+            closed: None,
+        })
+    }
+
+    /// Brings an exported session back (decision 6 of the architecture); see [`Dormant::wake`].
+    pub fn wake<S: LeaseStore>(
+        provider: P,
+        config: &'c Config,
+        store: &mut S,
+        key: &ExportKey,
+        blob: &[u8],
+        count: u64,
+    ) -> Result<Self, ExportError<S::Error>> {
+        let association = Dormant::open(&provider, key, blob)?.wake(store, count)?;
+        let keys = association.expand(&provider)?;
+        Ok(Self {
+            provider,
+            config,
+            life: Life::Established { association, keys },
+            flags: EventFlags::default(),
+            closed: None,
+        })
+    }
+
+    /// The established session, or `None` before and after.
+    pub fn association(&self) -> Option<&Association> {
+        match &self.life {
+            Life::Established { association, .. } if !association.is_closed() => Some(association),
+            _ => None,
+        }
+    }
+
+    /// The server's PSK identity hint, perhaps empty; `None` once the handshake is over.
+    pub fn psk_identity_hint(&self) -> Option<&[u8]> {
+        match &self.life {
+            Life::Handshaking(handshake) => Some(handshake.psk_identity()),
+            _ => None,
+        }
+    }
+
+    /// Takes the next record of a datagram in; `None` when it has no more. Poll events and transmits afterwards.
+    pub fn handle(&mut self, now: Instant, datagram: &mut Datagram<'_>) -> Option<Outcome> {
+        let (header, start, record) = match datagram.next_record(self.config.cid.own_len())? {
+            Ok(record) => record,
+            Err(reason) => return Some(Outcome::Dropped(reason)),
+        };
+        let outcome = match &mut self.life {
+            Life::Over => Outcome::Dropped(DropReason::Closing),
+            Life::Handshaking(handshake) => {
+                let mut cx = Context {
+                    provider: &mut self.provider,
+                    config: self.config,
+                    now,
+                    events: &mut self.flags,
+                };
+                let result = handshake.handle_record(&mut cx, &header, record);
+                self.after_handshake_step();
+                result.map_or_else(Outcome::Dropped, |()| Outcome::Progress)
+            }
+            // Beside an established session clear text means nothing.
+            Life::Established { .. } if header.epoch == 0 => {
+                Outcome::Dropped(DropReason::UnknownEpoch)
+            }
+            Life::Established { association, keys } => {
+                match association.handle_record::<P>(keys, self.config, now, &header, record) {
+                    Ok((opened, _)) => match opened {
+                        Opened::Application(range) => {
+                            Outcome::Application(range.start + start..range.end + start)
+                        }
+                        #[cfg(feature = "endpoint")]
+                        Opened::LastFlightAgain => Outcome::Progress,
+                        Opened::RenegotiationRefused => Outcome::Progress,
+                        Opened::CloseNotify => {
+                            self.closed = Some(CloseReason::PeerClosed);
+                            Outcome::Progress
+                        }
+                        Opened::FatalAlert(description) => {
+                            self.closed = Some(CloseReason::PeerAlert(description));
+                            Outcome::Progress
+                        }
+                        Opened::Ignored(reason) => Outcome::Dropped(reason),
+                    },
+                    Err(Refused::Drop(reason)) => Outcome::Dropped(reason),
+                    Err(Refused::LimitReached(limit)) => {
+                        association.close();
+                        self.closed = Some(CloseReason::Limit(limit));
+                        Outcome::Dropped(DropReason::Unauthenticated)
+                    }
+                }
+            }
+        };
+        Some(outcome)
+    }
+
+    /// Answers [`Event::PskRequested`] with our identity and key.
+    pub fn provide_identity(
+        &mut self,
+        now: Instant,
+        identity: &[u8],
+        psk: &[u8],
+    ) -> Result<(), ApiError> {
+        let Life::Handshaking(handshake) = &mut self.life else {
+            return Err(ApiError::NotRequested);
+        };
+        let mut cx = Context {
+            provider: &mut self.provider,
+            config: self.config,
+            now,
+            events: &mut self.flags,
+        };
+        let result = handshake.provide_client_psk(&mut cx, identity, psk);
+        self.after_handshake_step();
+        result
+    }
+
+    fn after_handshake_step(&mut self) {
+        let Life::Handshaking(handshake) = &mut self.life else {
+            return;
+        };
+        match handshake.state() {
+            State::Established => {
+                if let Some((association, keys)) = handshake.take_association() {
+                    self.life = Life::Established { association, keys };
+                }
+            }
+            State::Failed(error) if self.closed.is_none() && !self.flags.closed_told => {
+                self.closed = Some(CloseReason::HandshakeFailed(*error));
+            }
+            _ => {}
+        }
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(entry) = self.flags.key_log.take() {
+            return Some(Event::KeyLog(entry));
+        }
+        if core::mem::take(&mut self.flags.psk_requested) {
+            return Some(Event::PskRequested);
+        }
+        if core::mem::take(&mut self.flags.connected) {
+            return Some(Event::Connected);
+        }
+        let reason = self.closed.take()?;
+        self.flags.closed_told = true;
+        Some(Event::Closed(reason))
+    }
+
+    /// Writes the next datagram to `buf`, which should hold [`Config::mtu`] bytes, and returns its length.
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
+        match &mut self.life {
+            Life::Handshaking(handshake) => {
+                let len = handshake.poll_transmit(now, self.config, buf);
+                if matches!(handshake.state(), State::Failed(_)) && !handshake.is_pending() {
+                    self.life = Life::Over;
+                }
+                len
+            }
+            Life::Established { association, keys } => {
+                let len = association.poll_transmit::<P>(keys, self.config, buf);
+                if association.is_closed() && !association.is_pending() {
+                    self.life = Life::Over;
+                }
+                len
+            }
+            Life::Over => None,
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] is due; `None` when nothing is waited for.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.life {
+            Life::Handshaking(handshake) => Some(handshake.deadline()),
+            _ => None,
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Life::Handshaking(handshake) = &mut self.life {
+            handshake.handle_timeout(now, self.config);
+            self.after_handshake_step();
+        }
+    }
+
+    /// Protects one application datagram into `out`, and returns the record's length.
+    pub fn send(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, SendError> {
+        match &mut self.life {
+            Life::Established { association, keys } if !association.is_closed() => association
+                .seal_into::<P>(
+                    keys,
+                    self.config,
+                    ContentType::APPLICATION_DATA,
+                    payload,
+                    out,
+                ),
+            _ => Err(SendError::NotConnected),
+        }
+    }
+
+    /// Ends the connection: `close_notify` goes out next, and [`Event::Closed`] comes.
+    pub fn close(&mut self) {
+        match &mut self.life {
+            Life::Established { association, .. } if !association.is_closed() => {
+                association.close();
+                self.closed = Some(CloseReason::Local);
+            }
+            Life::Handshaking(handshake) if !matches!(handshake.state(), State::Failed(_)) => {
+                handshake.fail(HandshakeError::Canceled);
+                self.after_handshake_step();
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the session out of memory, and ends this connection without a word to the peer; see
+    /// [`Association::export`]. Returns the length.
+    pub fn sleep<S: LeaseStore>(
+        &mut self,
+        store: &mut S,
+        key: &ExportKey,
+        out: &mut [u8],
+    ) -> Result<usize, ExportError<S::Error>> {
+        match &mut self.life {
+            Life::Established { association, .. } if !association.is_closed() => {
+                let len = association.export(&mut self.provider, store, key, out)?;
+                self.life = Life::Over;
+                Ok(len)
+            }
+            _ => Err(ExportError::NotConnected),
+        }
+    }
+
+    /// Claims `count` more sequence numbers; see [`Association::claim`].
+    pub fn claim<S: LeaseStore>(
+        &mut self,
+        store: &mut S,
+        count: u64,
+    ) -> Result<(), ExportError<S::Error>> {
+        match &mut self.life {
+            Life::Established { association, .. } => {
+                association.claim(&mut self.provider, store, count)
+            }
+            _ => Err(ExportError::NotConnected),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A datagram on its way in.
+
+use crate::drop_reason::DropReason;
+use crate::wire::RecordHeader;
+
+/// A datagram that is opened in place, record by record.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    bytes: &'a mut [u8],
+    next: usize,
+}
+
+impl<'a> Datagram<'a> {
+    /// A datagram that nothing has been read of.
+    pub const fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, next: 0 }
+    }
+
+    /// The bytes, in which what was received is named by ranges.
+    pub const fn bytes(&mut self) -> &mut [u8] {
+        self.bytes
+    }
+
+    /// The next record: its header, where it starts, and its bytes. `None` when there are no more, an error when what is
+    /// left is not a record, which ends the datagram.
+    pub(crate) fn next_record(
+        &mut self,
+        own_cid_len: u8,
+    ) -> Option<Result<(RecordHeader, usize, &mut [u8]), DropReason>> {
+        let start = self.next;
+        let rest = self.bytes.get_mut(start..)?;
+        if rest.is_empty() {
+            return None;
+        }
+        let Ok(header) = RecordHeader::parse(rest, own_cid_len) else {
+            // Where another record might begin is unknown.
+            self.next = start + rest.len();
+            return Some(Err(DropReason::Malformed));
+        };
+        let len = header.record_len();
+        self.next = start + len;
+        Some(
+            rest.get_mut(..len)
+                .map(|record| (header, start, record))
+                .ok_or(DropReason::Malformed),
+        )
+    }
+}
