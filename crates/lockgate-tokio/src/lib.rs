@@ -1,1 +1,31 @@
-//! To be written.
+//! DTLS on tokio: gives the engine of [`lockgate_dtls`] sockets, a clock and timers.
+//!
+//! - [`Driver`] serves many peers on a few UDP sockets and hands what comes to a [`Service`], datagram by datagram, in the
+//!   task that it runs in: no channel, no lock, no copy, no allocation between a socket and the service.
+//! - [`Client`] is one connection to one server on a socket of its own.
+//!
+//! One driver is one worker: one engine, one task, no state shared with others. Several workers are several drivers.
+#![forbid(unsafe_code)]
+
+mod client;
+mod clock;
+mod counters;
+mod driver;
+mod io;
+mod path;
+mod socket;
+
+pub use client::{Client, ClientError, ClientOptions};
+pub use clock::Clock;
+pub use counters::{DropCounters, IoCounters};
+pub use driver::{Driver, Service};
+pub use io::Io;
+pub use lockgate_dtls as dtls;
+pub use path::Path;
+pub use socket::{MAX_SOCKETS, RECEIVE_BUFFER_LEN, bind};
+
+/// The longest payload of a UDP datagram that can arrive, and so the size of a buffer that takes every one, in bytes.
+pub const MAX_DATAGRAM_LEN: usize = 65_535;
+
+/// The engine as this crate runs it: AWS-LC's cryptography, [`Path`]s for addresses.
+pub type Endpoint = lockgate_dtls::Endpoint<lockgate_aws_lc::AwsLc, Path>;

@@ -1,0 +1,85 @@
+//! What a driver counts.
+
+use std::fmt;
+
+use lockgate_dtls::DropReason;
+
+/// How many records were dropped, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropCounters([u64; DropReason::ALL.len()]);
+
+impl DropCounters {
+    /// Counts one more.
+    pub fn add(&mut self, reason: DropReason) {
+        // The reasons are numbered in the order of `ALL`.
+        self.0[reason as usize] += 1;
+    }
+
+    /// How many were dropped for `reason`.
+    pub const fn get(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// How many were dropped in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The reasons that occurred, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL
+            .into_iter()
+            .zip(self.0)
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+impl fmt::Display for DropCounters {
+    /// `malformed=3 replayed=1`, or nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (reason, count)) in self.iter().enumerate() {
+            let space = if i == 0 { "" } else { " " };
+            write!(f, "{space}{reason}={count}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What went through the sockets of a driver. Bytes are UDP payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoCounters {
+    /// Datagrams that came.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Datagrams that were handed to the kernel.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Errors of receiving, such as a peer's ICMP message.
+    pub receive_errors: u64,
+    /// Datagrams that the kernel refused to send: no route, too long, …
+    pub send_errors: u64,
+    /// Datagrams that were not sent because the kernel's buffer was full.
+    pub send_blocked: u64,
+    /// Stateless answers, which cost no memory: `HelloVerifyRequest`.
+    pub stateless_replies: u64,
+    /// Records that led nowhere.
+    pub dropped: DropCounters,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_place() {
+        let mut counters = DropCounters::default();
+        for reason in DropReason::ALL {
+            counters.add(reason);
+        }
+        assert!(DropReason::ALL.iter().all(|&r| counters.get(r) == 1));
+        assert_eq!(counters.total(), DropReason::ALL.len() as u64);
+        assert!(counters.to_string().starts_with("malformed=1 "));
+    }
+}

@@ -1,0 +1,286 @@
+//! Many peers on a few sockets: the loop around the engine.
+
+use std::future::poll_fn;
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use lockgate_dtls::{
+    ConfigError, ConnectionHandle, Datagram, EndpointConfig, Event, Instant, Received,
+};
+use tokio::time::Sleep;
+
+use crate::io::transmit;
+use crate::{Io, MAX_DATAGRAM_LEN, MAX_SOCKETS, Path};
+
+/// How many datagrams of one socket are taken before anything else has its turn.
+const BATCH: usize = 64;
+
+/// What is done with the datagrams and events of a [`Driver`].
+///
+/// Every method is called in the driver's task and must not block: while it runs, nobody is served.
+pub trait Service {
+    /// One application datagram from a peer, opened in place. The bytes may be changed; they are lost afterwards.
+    fn on_application(&mut self, io: &mut Io, connection: ConnectionHandle, payload: &mut [u8]);
+
+    /// Something happened to a connection. Called before anything that came later is handed over.
+    fn on_event(&mut self, io: &mut Io, connection: ConnectionHandle, event: Event);
+
+    /// A record on `path` moved a connection forward; the first one of a handshake is its beginning. What else there
+    /// is to tell comes as events, afterwards.
+    fn on_progress(&mut self, io: &mut Io, connection: ConnectionHandle, path: Path) {
+        let _ = (io, connection, path);
+    }
+
+    /// Whether sources of the service's own (other sockets, channels) have something for [`Service::on_ready`].
+    /// `Pending` must see to it that the task is woken.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
+
+    /// Takes from those sources, a bounded number at a time. `Break` ends [`Driver::run`].
+    fn on_ready(&mut self, io: &mut Io) -> ControlFlow<()> {
+        let _ = io;
+        ControlFlow::Continue(())
+    }
+
+    /// When [`Service::on_deadline`] is due, on the driver's clock ([`Io::now`]). Asked after every batch, so it must be
+    /// cheap. It is meant for coarse work, not for a deadline per datagram.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The deadline has passed.
+    fn on_deadline(&mut self, io: &mut Io) {
+        let _ = io;
+    }
+}
+
+/// One engine on its sockets, and a service.
+pub struct Driver<S> {
+    io: Io,
+    service: S,
+    incoming: Box<[u8]>,
+}
+
+/// What a turn of the loop is for.
+#[derive(Default)]
+struct Ready {
+    /// One bit for each socket.
+    sockets: u64,
+    service: bool,
+}
+
+impl<S: Service> Driver<S> {
+    /// A driver on `sockets`, which are non-blocking ([`bind`](crate::bind) makes such) and at most [`MAX_SOCKETS`]. Must
+    /// be called within the tokio runtime that [`Driver::run`] will run in. The outer error is the runtime's or of too
+    /// many sockets, the inner one an option out of range.
+    pub fn new(
+        sockets: Vec<std::net::UdpSocket>,
+        config: EndpointConfig,
+        service: S,
+    ) -> io::Result<Result<Self, ConfigError>> {
+        if sockets.len() > MAX_SOCKETS {
+            return Err(io::Error::other("too many sockets"));
+        }
+        Ok(Io::new(sockets, config)?.map(|io| Self {
+            io,
+            service,
+            incoming: vec![0; MAX_DATAGRAM_LEN].into(),
+        }))
+    }
+
+    /// The service and what it works with.
+    pub const fn parts(&mut self) -> (&mut S, &mut Io) {
+        (&mut self.service, &mut self.io)
+    }
+
+    /// The service alone; the sockets are closed.
+    pub fn into_service(self) -> S {
+        self.service
+    }
+
+    /// Serves until the service ends it. May be called again afterwards; a future that is dropped loses nothing.
+    pub async fn run(&mut self) {
+        let mut sleep = pin!(tokio::time::sleep_until(self.io.clock.timer(self.io.now)));
+        let mut armed = Some(self.io.now);
+        loop {
+            let ready = poll_fn(|cx| self.poll(cx, sleep.as_mut(), &mut armed)).await;
+            self.io.now = self.io.clock.now();
+            for number in 0..self.io.sockets.len() {
+                if ready.sockets & (1 << number) != 0 {
+                    self.receive_batch(number);
+                }
+            }
+            let flow = if ready.service {
+                self.service.on_ready(&mut self.io)
+            } else {
+                ControlFlow::Continue(())
+            };
+            self.act_on_deadlines();
+            self.settle();
+            if flow.is_break() {
+                return;
+            }
+            let deadline = self.deadline();
+            if deadline != armed {
+                armed = deadline;
+                if let Some(at) = deadline {
+                    sleep.as_mut().reset(self.io.clock.timer(at));
+                }
+            }
+        }
+    }
+
+    /// Ends every connection: tells the peers and the service, for at most `within`. Returns how many connections are
+    /// left that nobody was told about.
+    pub async fn close_all(&mut self, within: Duration) -> usize {
+        let until = tokio::time::Instant::now() + within;
+        let all: Vec<_> = self.io.endpoint.handles().collect();
+        for (done, chunk) in all.chunks(BATCH).enumerate() {
+            if tokio::time::Instant::now() >= until {
+                return all.len() - done * BATCH;
+            }
+            self.io.now = self.io.clock.now();
+            for &connection in chunk {
+                self.io.endpoint.close(connection);
+            }
+            self.tell_events();
+            while self.io.transmit_next_or_wait(until).await {}
+        }
+        0
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        sleep: Pin<&mut Sleep>,
+        armed: &mut Option<Instant>,
+    ) -> Poll<Ready> {
+        let mut ready = Ready::default();
+        for (number, socket) in self.io.sockets.iter().enumerate() {
+            if socket.poll_recv_ready(cx).is_ready() {
+                ready.sockets |= 1 << number;
+            }
+        }
+        ready.service = self.service.poll_ready(cx).is_ready();
+        let mut timed_out = false;
+        if armed.is_some() && sleep.poll(cx).is_ready() {
+            *armed = None;
+            timed_out = true;
+        }
+        if ready.sockets != 0 || ready.service || timed_out {
+            Poll::Ready(ready)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn receive_batch(&mut self, number: usize) {
+        for _ in 0..BATCH {
+            let Some(socket) = self.io.sockets.get(number) else {
+                return;
+            };
+            match socket.try_recv_from(&mut self.incoming) {
+                Ok((len, peer)) => {
+                    self.io.counters.received += 1;
+                    self.io.counters.received_bytes += len as u64;
+                    self.receive(Path::new(peer, number as u8), len);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.io.counters.receive_errors += 1,
+            }
+        }
+    }
+
+    /// Takes in the datagram of `len` bytes that came on `path`.
+    fn receive(&mut self, path: Path, len: usize) {
+        let mut datagram = Datagram::new(&mut self.incoming[..len]);
+        while let Some(received) = self.io.endpoint.handle(self.io.now, path, &mut datagram) {
+            if let Received::Progress(connection) = received {
+                self.service.on_progress(&mut self.io, connection, path);
+            }
+            while let Some((connection, event)) = self.io.endpoint.poll_event() {
+                self.service.on_event(&mut self.io, connection, event);
+            }
+            match received {
+                Received::Application {
+                    connection,
+                    payload,
+                } => {
+                    let payload = &mut datagram.bytes()[payload];
+                    self.service
+                        .on_application(&mut self.io, connection, payload);
+                }
+                Received::Progress(_) => {}
+                Received::Reply(answer) => {
+                    self.io.counters.stateless_replies += 1;
+                    let answer = &datagram.bytes()[answer];
+                    transmit(&self.io.sockets, &mut self.io.counters, &path, answer);
+                }
+                Received::Dropped { reason, .. } => self.io.counters.dropped.add(reason),
+            }
+        }
+    }
+
+    fn act_on_deadlines(&mut self) {
+        let now = self.io.now;
+        if self.io.endpoint.poll_timeout().is_some_and(|at| at <= now) {
+            self.io.endpoint.handle_timeout(now);
+        }
+        if self.service.deadline().is_some_and(|at| at <= now) {
+            self.service.on_deadline(&mut self.io);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let (engine, service) = (self.io.endpoint.poll_timeout(), self.service.deadline());
+        engine.into_iter().chain(service).min()
+    }
+
+    fn tell_events(&mut self) {
+        while let Some((connection, event)) = self.io.endpoint.poll_event() {
+            self.service.on_event(&mut self.io, connection, event);
+        }
+    }
+
+    /// Tells and sends until the engine has nothing left of either.
+    fn settle(&mut self) {
+        loop {
+            self.tell_events();
+            if !self.io.transmit_next() {
+                return;
+            }
+        }
+    }
+}
+
+impl Io {
+    /// [`Io::transmit_next`] for an orderly end: waits while the kernel's buffer is full.
+    async fn transmit_next_or_wait(&mut self, until: tokio::time::Instant) -> bool {
+        let Some(next) = self.endpoint.poll_transmit(self.now, &mut self.out) else {
+            return false;
+        };
+        let datagram = &self.out[..next.len];
+        loop {
+            let blocked = self.counters.send_blocked;
+            transmit(&self.sockets, &mut self.counters, &next.path, datagram);
+            if self.counters.send_blocked == blocked {
+                return true;
+            }
+            let Some(socket) = self.sockets.get(usize::from(next.path.socket())) else {
+                return true;
+            };
+            if tokio::time::timeout_at(until, socket.writable())
+                .await
+                .is_err()
+            {
+                return false;
+            }
+            self.counters.send_blocked = blocked;
+        }
+    }
+}
