@@ -1,0 +1,15 @@
+//! What Lockgate costs, side by side with references in the same run. `docs/performance.md` says what each figure means.
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "figures are rounded anyway when they are printed"
+)]
+
+pub mod counting;
+pub mod loopback;
+pub mod machine;
+pub mod memory;
+pub mod parts;
+pub mod peer;
+pub mod report;
+pub mod timing;
+pub mod work;

@@ -1,0 +1,190 @@
+//! Two endpoints in memory, connected by function calls.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+
+use lockgate_aws_lc::AwsLc;
+use lockgate_dtls::{
+    CidConfig, CipherSuite, Config, ConnectionHandle, Datagram, Endpoint, EndpointConfig, Event,
+    Instant, Received, SuiteList, UdpPath,
+};
+
+/// The identity that all clients here show.
+pub const IDENTITY: &[u8] = b"device-01";
+/// The key that goes with [`IDENTITY`].
+pub const KEY: &[u8] = b"0123456789abcdef";
+
+/// The path of peer number `n`: each has another address.
+pub fn path(n: u32) -> UdpPath {
+    let address = IpAddr::V4(Ipv4Addr::from(0x0A00_0000 + n));
+    UdpPath::from(SocketAddr::new(address, 40_000))
+}
+
+/// Options for one suite, with connection IDs of 8 bytes or without.
+pub fn endpoint_config(server: bool, suite: CipherSuite, cid: bool) -> EndpointConfig {
+    EndpointConfig {
+        server,
+        config: Config {
+            cipher_suites: SuiteList::new(&[suite]),
+            cid: if cid {
+                CidConfig::Length(8)
+            } else {
+                CidConfig::Off
+            },
+            ..Config::default()
+        },
+        ..EndpointConfig::default()
+    }
+}
+
+/// An endpoint on AWS-LC.
+///
+/// # Panics
+/// When `config` is out of range.
+pub fn endpoint(config: EndpointConfig) -> Endpoint<AwsLc> {
+    Endpoint::new(AwsLc, Instant::default(), config).expect("options in range")
+}
+
+/// A client's and a server's endpoint, and the buffers between them.
+pub struct Loopback {
+    /// The client's end.
+    pub client: Endpoint<AwsLc>,
+    /// The server's end.
+    pub server: Endpoint<AwsLc>,
+    now: Instant,
+    wire: Box<[u8; 2048]>,
+    back: Box<[u8; 2048]>,
+}
+
+/// Both ends of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// The client's handle.
+    pub client: ConnectionHandle,
+    /// The server's handle.
+    pub server: ConnectionHandle,
+    /// Where the server sees the client.
+    pub client_path: UdpPath,
+    /// Where the client sees the server.
+    pub server_path: UdpPath,
+}
+
+impl Loopback {
+    /// Two new endpoints.
+    pub fn new(client: EndpointConfig, server: EndpointConfig) -> Self {
+        Self {
+            client: endpoint(client),
+            server: endpoint(server),
+            now: Instant::default(),
+            wire: Box::new([0; 2048]),
+            back: Box::new([0; 2048]),
+        }
+    }
+
+    /// For one suite, with connection IDs or without.
+    pub fn of(suite: CipherSuite, cid: bool) -> Self {
+        Self::new(
+            endpoint_config(false, suite, cid),
+            endpoint_config(true, suite, cid),
+        )
+    }
+
+    /// A whole handshake; `n` tells this peer's addresses from other peers'.
+    ///
+    /// # Panics
+    /// When it does not succeed at once.
+    pub fn connect(&mut self, n: u32) -> Ends {
+        let (client_path, server_path) = (path(n), path(n));
+        let client = self
+            .client
+            .connect(self.now, server_path, b"")
+            .expect("a place in the table");
+        let (mut up, mut server) = (false, None);
+        for _ in 0..8 {
+            while let Some(sent) = self.client.poll_transmit(self.now, &mut self.wire[..]) {
+                let mut datagram = Datagram::new(&mut self.wire[..sent.len]);
+                let mut reply = 0;
+                while let Some(received) = self.server.handle(self.now, client_path, &mut datagram)
+                {
+                    if let Received::Reply(range) = received {
+                        reply = range.len();
+                        self.back[..reply].copy_from_slice(&datagram.bytes()[range]);
+                    }
+                }
+                let mut datagram = Datagram::new(&mut self.back[..reply]);
+                while self
+                    .client
+                    .handle(self.now, server_path, &mut datagram)
+                    .is_some()
+                {}
+            }
+            while let Some((handle, event)) = self.server.poll_event() {
+                match event {
+                    Event::PskRequested => {
+                        let known = self.server.psk_identity(handle) == Some(IDENTITY);
+                        assert!(known, "the identity that the client was given");
+                        self.server
+                            .provide_psk(self.now, handle, KEY)
+                            .expect("asked for");
+                    }
+                    Event::Connected => server = Some(handle),
+                    _ => {}
+                }
+            }
+            while let Some(sent) = self.server.poll_transmit(self.now, &mut self.wire[..]) {
+                let mut datagram = Datagram::new(&mut self.wire[..sent.len]);
+                while self
+                    .client
+                    .handle(self.now, server_path, &mut datagram)
+                    .is_some()
+                {}
+            }
+            while let Some((handle, event)) = self.client.poll_event() {
+                match event {
+                    Event::PskRequested => self
+                        .client
+                        .provide_identity(self.now, handle, IDENTITY, KEY)
+                        .expect("asked for"),
+                    Event::Connected => up = true,
+                    _ => {}
+                }
+            }
+            if let (true, Some(server)) = (up, server) {
+                return Ends {
+                    client,
+                    server,
+                    client_path,
+                    server_path,
+                };
+            }
+        }
+        panic!("the handshake did not end");
+    }
+
+    /// Forgets a connection at both ends.
+    pub fn discard(&mut self, ends: Ends) {
+        self.client.discard(ends.client);
+        self.server.discard(ends.server);
+    }
+
+    /// Sends the payload at `payload` in `buf` from the client to the server, sealed and opened in place: it stands
+    /// there again afterwards.
+    ///
+    /// # Panics
+    /// When it does not arrive.
+    #[inline]
+    pub fn carry(&mut self, ends: Ends, buf: &mut [u8], payload: Range<usize>) {
+        let (record, _) = self
+            .client
+            .send_in_place(ends.client, buf, payload)
+            .expect("established");
+        let mut datagram = Datagram::new(&mut buf[record]);
+        match self
+            .server
+            .handle(self.now, ends.client_path, &mut datagram)
+        {
+            Some(Received::Application { .. }) => {}
+            other => panic!("the record did not open: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Timing things beside each other.
+
+use std::time::Instant;
+
+/// Something to time: runs itself as often as it is told.
+pub type Work<'a> = Box<dyn FnMut(u32) + 'a>;
+
+/// How long and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Batches of each piece of work.
+    pub rounds: u32,
+    /// Duration of a batch in microseconds, about.
+    pub batch_micros: u32,
+}
+
+/// What was measured of one piece of work.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Median time of one run in nanoseconds.
+    pub nanos: f64,
+    /// Median, over the rounds, of this work's time by that of the first one in the same round.
+    pub ratio: f64,
+}
+
+/// Times all of `works`, batch by batch in turn, so that what disturbs the machine disturbs all of them.
+pub fn side_by_side(effort: Effort, works: &mut [Work<'_>]) -> Vec<Timing> {
+    let runs: Vec<u32> = works.iter_mut().map(|w| calibrate(effort, w)).collect();
+    let mut nanos = vec![Vec::with_capacity(effort.rounds as usize); works.len()];
+    let mut ratios = nanos.clone();
+    for round in 0..effort.rounds as usize {
+        // Each starts as often as every other, so that none always follows the same neighbour.
+        let mut of_round = vec![0.0; works.len()];
+        for i in 0..works.len() {
+            let at = (i + round) % works.len();
+            of_round[at] = time(&mut works[at], runs[at]);
+        }
+        for (at, &t) in of_round.iter().enumerate() {
+            nanos[at].push(t);
+            ratios[at].push(t / of_round[0]);
+        }
+    }
+    nanos
+        .into_iter()
+        .zip(ratios)
+        .map(|(nanos, ratios)| Timing {
+            nanos: median(nanos),
+            ratio: median(ratios),
+        })
+        .collect()
+}
+
+fn time(work: &mut Work<'_>, runs: u32) -> f64 {
+    let start = Instant::now();
+    work(runs);
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(runs)
+}
+
+/// How many runs fill a batch. Warms up on the way.
+fn calibrate(effort: Effort, work: &mut Work<'_>) -> u32 {
+    let mut runs = 1;
+    loop {
+        let nanos = time(work, runs) * f64::from(runs);
+        if nanos * 4.0 > f64::from(effort.batch_micros) * 1e3 || runs > 1 << 24 {
+            let fitting = f64::from(runs) * f64::from(effort.batch_micros) * 1e3 / nanos;
+            #[expect(clippy::cast_sign_loss, reason = "a product of positive numbers")]
+            return (fitting as u32).max(1);
+        }
+        runs *= 2;
+    }
+}
+
+/// The middle one; of none, not a number.
+pub fn median(values: Vec<f64>) -> f64 {
+    percentile(values, 50)
+}
+
+/// The value that `percent` in a hundred are not above; of none, not a number.
+pub fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values
+        .get(values.len().saturating_sub(1) * percent / 100)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
