@@ -325,6 +325,8 @@ pub enum ApiError {
     },
     /// The table of connections is full.
     TableFull,
+    /// A handshake with this address is under way: until it is over, a second one could not be told from it.
+    PathBusy,
     /// The provider failed.
     Crypto(CryptoError),
 }
@@ -339,6 +341,7 @@ impl fmt::Display for ApiError {
                 write!(f, "a handshake needs {needed} bytes of scratch memory")
             }
             Self::TableFull => f.write_str("the table of connections is full"),
+            Self::PathBusy => f.write_str("a handshake with this address is under way"),
             Self::Crypto(error) => error.fmt(f),
         }
     }

@@ -233,6 +233,9 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         path: A,
         server_name: &[u8],
     ) -> Result<ConnectionHandle, ApiError> {
+        if self.find_handshake(&path).is_some() {
+            return Err(ApiError::PathBusy);
+        }
         let slot = self.slots.allocate().ok_or(ApiError::TableFull)?;
         let handle = self.handle_of(slot);
         let begun = self

@@ -174,9 +174,13 @@ pub struct Pair {
     pub held: Vec<ConnectionHandle>,
     /// Every datagram that was put on the link, for tests that look at the bytes.
     pub log: Vec<(Side, Vec<u8>)>,
+    /// Sees every datagram before it is put on the link, may change it, and says whether it goes on.
+    pub tamper: Option<Tamper>,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     number: u64,
 }
+
+pub type Tamper = Box<dyn FnMut(Side, &mut Vec<u8>) -> bool>;
 
 /// Defaults of the test bed: no different from the engine's, but for a client's endpoint.
 pub fn client_config() -> EndpointConfig {
@@ -206,6 +210,7 @@ impl Pair {
             hold_keys: false,
             held: Vec::new(),
             log: Vec::new(),
+            tamper: None,
             in_flight: BinaryHeap::new(),
             number: 0,
         }
@@ -248,7 +253,7 @@ impl Pair {
     }
 
     pub fn send_from_client(&mut self, handle: ConnectionHandle, payload: &[u8]) {
-        let mut out = vec![0; payload.len() + 100];
+        let mut out = vec![0; payload.len() + 400];
         let (range, _) = self
             .client
             .endpoint
@@ -259,7 +264,7 @@ impl Pair {
     }
 
     pub fn send_from_server(&mut self, handle: ConnectionHandle, payload: &[u8]) {
-        let mut out = vec![0; payload.len() + 100];
+        let mut out = vec![0; payload.len() + 400];
         let (range, path) = self
             .server
             .endpoint
@@ -278,7 +283,13 @@ impl Pair {
     }
 
     fn put(&mut self, to: Side, from: SocketAddr, bytes: &[u8]) {
-        self.log.push((to, bytes.to_vec()));
+        let mut bytes = bytes.to_vec();
+        if let Some(tamper) = &mut self.tamper
+            && !tamper(to, &mut bytes)
+        {
+            return;
+        }
+        self.log.push((to, bytes.clone()));
         let copies = if self.random.chance(self.link.duplicate) {
             2
         } else {
@@ -298,7 +309,7 @@ impl Pair {
                 number: self.number,
                 to,
                 from,
-                bytes: bytes.to_vec(),
+                bytes: bytes.clone(),
             }));
         }
     }
