@@ -1,0 +1,105 @@
+//! `lockgate proxy`, run as a user runs it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::{Process, free_port};
+
+/// The identity that the proxy knows in tests.
+pub const IDENTITY: &str = "Client_identity";
+/// Its key, for programs that take text.
+pub const PSK: &str = "secretPSK";
+/// The same key in hexadecimal.
+pub const PSK_HEX: &str = "73656372657450534b";
+
+/// The program `lockgate`, built with the profile of the tests, or the one that `LOCKGATE_BIN` names.
+pub fn lockgate() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| std::env::var("LOCKGATE_BIN").unwrap_or_else(|_| build()))
+}
+
+fn build() -> String {
+    // `target/PROFILE/deps/this-test`: the program goes two levels up.
+    let mut folder: PathBuf = std::env::current_exe().expect("the path of this test");
+    folder.pop();
+    folder.pop();
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let cargo = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "lockgate"])
+        .args(["--manifest-path", manifest, "--profile", profile])
+        .status()
+        .expect("cargo");
+    assert!(cargo.success(), "lockgate does not build");
+    folder
+        .join("lockgate")
+        .into_os_string()
+        .into_string()
+        .expect("a path in UTF-8")
+}
+
+/// A running proxy with one key, [`PSK`] of [`IDENTITY`].
+pub struct Proxy {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Proxy {
+    /// Starts it in front of `backend`, with further flags.
+    pub fn start(backend: SocketAddr, flags: &[&str]) -> Self {
+        // Another process may take the port between the look and the start.
+        for _ in 0..3 {
+            let address = free_port();
+            if let Some(process) = try_start(address, backend, flags) {
+                return Self { process, address };
+            }
+        }
+        panic!("the proxy did not start on three free ports");
+    }
+
+    /// Where it takes DTLS.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for a line of its log (one JSON object) that contains `needle`, and returns it.
+    pub fn wait_for_log(&mut self, needle: &str) -> serde_json::Value {
+        let line = self.process.wait_for(needle);
+        serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("a line of the log is not JSON ({error}): {line}"))
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        self.process.output()
+    }
+
+    /// Asks it to stop as `systemctl stop` does, and checks that it leaves in peace.
+    pub fn stop(mut self) -> String {
+        self.process.signal("TERM");
+        let status = self.process.wait();
+        assert!(status.success(), "SIGTERM ends the proxy with {status}");
+        self.process.output()
+    }
+}
+
+fn try_start(address: SocketAddr, backend: SocketAddr, flags: &[&str]) -> Option<Process> {
+    let psk = format!("{IDENTITY}:{PSK_HEX}");
+    let mut command = Command::new(lockgate());
+    command
+        .args(["proxy", "--psk", &psk, "--log-format", "json"])
+        .args(["--bind", &address.to_string()])
+        .args(["--connect", &backend.to_string()])
+        .args(flags)
+        .env_remove("RUST_LOG");
+    let mut process = Process::spawn("lockgate proxy", &mut command);
+    // The line that says where it listens comes when it does.
+    process.find_within(&address.to_string(), Duration::from_secs(10))?;
+    Some(process)
+}
