@@ -5,11 +5,15 @@
 )]
 
 pub mod counting;
+pub mod devices;
+pub mod epoll;
 pub mod loopback;
 pub mod machine;
 pub mod memory;
 pub mod parts;
 pub mod peer;
+pub mod plain_relay;
+pub mod relay;
 pub mod report;
 pub mod timing;
 pub mod work;

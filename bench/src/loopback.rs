@@ -13,6 +13,8 @@ use lockgate_dtls::{
 pub const IDENTITY: &[u8] = b"device-01";
 /// The key that goes with [`IDENTITY`].
 pub const KEY: &[u8] = b"0123456789abcdef";
+/// [`KEY`] as a command line takes it.
+pub const KEY_HEX: &str = "30313233343536373839616263646566";
 
 /// The path of peer number `n`: each has another address.
 pub fn path(n: u32) -> UdpPath {

@@ -1,14 +1,19 @@
 //! One command that prints what Lockgate costs.
 
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use lockgate_bench::machine::Machine;
 use lockgate_bench::memory::{self, ServerOptions, Span};
-use lockgate_bench::parts;
+use lockgate_bench::relay::{self, Load};
 use lockgate_bench::report::{Report, Section};
 use lockgate_bench::timing::Effort;
+use lockgate_bench::work::Record;
+use lockgate_bench::{parts, plain_relay};
 
 /// Measures Lockgate beside references in the same run
 #[derive(Debug, Parser)]
@@ -33,11 +38,44 @@ enum What {
     Parts,
     /// Resident memory of sessions, half-open handshakes and the cookie phase
     Memory,
+    /// `lockgate proxy` beside a plain relay
+    Relay(RelayOptions),
     /// Everything
-    All,
+    All(RelayOptions),
+    /// The plain relay that the proxy is held against
+    #[command(hide = true)]
+    PlainRelay {
+        /// Where clients send
+        bind: SocketAddr,
+        /// Where it goes
+        connect: SocketAddr,
+    },
+    /// One session's records, so many times and nothing else: for profilers and instruction counters
+    #[command(hide = true)]
+    Steady {
+        /// How many
+        #[arg(default_value_t = 1_000_000)]
+        runs: u32,
+        /// With a connection ID
+        #[arg(long)]
+        cid: bool,
+        /// The bare AEAD instead
+        #[arg(long)]
+        bare: bool,
+    },
     /// The server whose memory is measured
     #[command(hide = true)]
     MemoryServer(ServerOptions),
+}
+
+#[derive(Debug, clap::Args)]
+struct RelayOptions {
+    /// The lockgate program [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    lockgate: Option<PathBuf>,
+    /// How many devices
+    #[arg(long, default_value_t = 100)]
+    sessions: usize,
 }
 
 fn main() -> ExitCode {
@@ -58,11 +96,31 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             memory::serve(*options)?;
             return Ok(ExitCode::SUCCESS);
         }
+        What::Steady { runs, cid, bare } => {
+            let record = Record {
+                suite: lockgate_dtls::CipherSuite::PSK_AES_128_GCM_SHA256,
+                cid: *cid,
+                len: 64,
+            };
+            let mut work = if *bare {
+                record.bare()
+            } else {
+                record.session()
+            };
+            work(*runs);
+            return Ok(ExitCode::SUCCESS);
+        }
         What::Parts => in_parts(cli.smoke),
         What::Memory => vec![in_memory(cli.smoke)?],
-        What::All => {
+        What::Relay(options) => vec![relayed(options, cli.smoke)?],
+        What::PlainRelay { bind, connect } => {
+            plain_relay::run(*bind, *connect)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        What::All(options) => {
             let mut all = in_parts(cli.smoke);
             all.push(in_memory(cli.smoke)?);
+            all.push(relayed(options, cli.smoke)?);
             all
         }
     };
@@ -86,6 +144,21 @@ fn in_parts(smoke: bool) -> Vec<Section> {
         batch_micros: 300,
     };
     vec![parts::records(effort), parts::handshakes(effort)]
+}
+
+fn relayed(options: &RelayOptions, smoke: bool) -> io::Result<Section> {
+    let lockgate = options.lockgate.clone().or_else(relay::lockgate_beside);
+    let lockgate = lockgate.ok_or_else(|| {
+        io::Error::other(
+            "no lockgate program beside this one: cargo build --release -p lockgate, or give --lockgate",
+        )
+    })?;
+    relay::measure(&Load {
+        lockgate,
+        sessions: options.sessions,
+        rounds: if smoke { 2 } else { 9 },
+        round: Duration::from_millis(if smoke { 200 } else { 1000 }),
+    })
 }
 
 fn in_memory(smoke: bool) -> io::Result<Section> {

@@ -1,0 +1,46 @@
+//! Which of many sockets can be read.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+/// A set of sockets with a number each, level-triggered.
+pub struct Epoll(OwnedFd);
+
+impl Epoll {
+    /// An empty one.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(epoll::create(CreateFlags::CLOEXEC)?))
+    }
+
+    /// Adds a socket under a number.
+    pub fn add(&self, socket: impl AsFd, number: usize) -> io::Result<()> {
+        let data = EventData::new_u64(number as u64);
+        Ok(epoll::add(&self.0, socket, data, EventFlags::IN)?)
+    }
+
+    /// The numbers of those that can be read; none when `timeout` passes first.
+    pub fn wait(
+        &self,
+        timeout: Option<Duration>,
+    ) -> io::Result<impl Iterator<Item = usize> + use<>> {
+        let none = Event {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(0),
+        };
+        let mut events = [none; 128];
+        let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
+        let count = match epoll::wait(&self.0, &mut events, timeout.as_ref()) {
+            Ok(count) => count,
+            Err(rustix::io::Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(events
+            .into_iter()
+            .take(count)
+            .map(|event| event.data.u64() as usize))
+    }
+}
