@@ -43,39 +43,79 @@ enum Life<P: Provider, B> {
 }
 
 /// A client's connection. `B` is the scratch memory of its handshake, at least
-/// [`MIN_SCRATCH_LEN`](crate::MIN_SCRATCH_LEN) bytes: a `&mut [u8]` on devices.
+/// [`MIN_CLIENT_SCRATCH_LEN`](crate::MIN_CLIENT_SCRATCH_LEN) bytes: a `&mut [u8]` on devices.
 pub struct Connection<'c, P: Provider, B> {
     provider: P,
     config: &'c Config,
     life: Life<P, B>,
+    /// The memory for handshakes, while none is under way.
+    scratch: B,
     flags: EventFlags,
     closed: Option<CloseReason>,
 }
 
-impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Connection<'c, P, B> {
+impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, B> {
+    /// A connection that has not begun: [`Connection::start`] or [`Connection::resume`] is next.
+    pub const fn idle(provider: P, config: &'c Config, scratch: B) -> Self {
+        Self {
+            provider,
+            config,
+            life: Life::Over,
+            scratch,
+            flags: EventFlags::NONE,
+            closed: None,
+        }
+    }
+
     /// Begins a handshake. `server_name` is the host name to ask for (RFC 6066), or empty.
     pub fn connect(
-        mut provider: P,
+        provider: P,
         config: &'c Config,
         now: Instant,
         scratch: B,
         server_name: &[u8],
     ) -> Result<Self, ApiError> {
+        let mut this = Self::idle(provider, config, scratch);
+        this.start(now, server_name)?;
+        Ok(this)
+    }
+
+    /// Begins a handshake in the same memory; what was before it, a session or another handshake, ends without a
+    /// word to the peer.
+    ///
+    /// # Errors
+    /// [`ApiError::ScratchTooSmall`] also for a connection that [`Connection::wake`] made: it was lent no memory.
+    pub fn start(&mut self, now: Instant, server_name: &[u8]) -> Result<(), ApiError> {
+        self.end();
         let mut cid = [0; MAX_OWN_CID_LEN];
         let cid = cid
-            .get_mut(..usize::from(config.cid.own_len()))
+            .get_mut(..usize::from(self.config.cid.own_len()))
             .ok_or(ApiError::BadLength)?;
-        provider.random(cid)?;
+        self.provider.random(cid)?;
         let own_cid = OwnCid::new(cid).ok_or(ApiError::BadLength)?;
-        let handshake =
-            Handshake::connect(&mut provider, config, now, scratch, own_cid, server_name)?;
-        Ok(Self {
-            provider,
-            config,
-            life: Life::Handshaking(handshake),
-            flags: EventFlags::default(),
-            closed: None,
-        })
+        self.life = Life::Handshaking(Handshake::connect_with(
+            &mut self.provider,
+            self.config,
+            now,
+            &mut self.scratch,
+            own_cid,
+            server_name,
+        )?);
+        Ok(())
+    }
+
+    /// Forgets what there is, and takes the scratch memory back.
+    fn end(&mut self) {
+        self.reclaim();
+        self.life = Life::Over;
+        self.flags = EventFlags::NONE;
+        self.closed = None;
+    }
+
+    fn reclaim(&mut self) {
+        if let Life::Handshaking(handshake) = &mut self.life {
+            self.scratch = handshake.take_buffer();
+        }
     }
 
     /// Brings an exported session back (decision 6 of the architecture); see [`Dormant::wake`].
@@ -87,15 +127,25 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Connection<'c, P, B> {
         blob: &[u8],
         count: u64,
     ) -> Result<Self, ExportError<S::Error>> {
-        let association = Dormant::open(&provider, key, blob)?.wake(store, count)?;
-        let keys = association.expand(&provider)?;
-        Ok(Self {
-            provider,
-            config,
-            life: Life::Established { association, keys },
-            flags: EventFlags::default(),
-            closed: None,
-        })
+        let mut this = Self::idle(provider, config, B::default());
+        this.resume(store, key, blob, count)?;
+        Ok(this)
+    }
+
+    /// As [`Connection::wake`], in the memory of a connection that is there already; what was before it ends without
+    /// a word to the peer.
+    pub fn resume<S: LeaseStore>(
+        &mut self,
+        store: &mut S,
+        key: &ExportKey,
+        blob: &[u8],
+        count: u64,
+    ) -> Result<(), ExportError<S::Error>> {
+        self.end();
+        let association = Dormant::open(&self.provider, key, blob)?.wake(store, count)?;
+        let keys = association.expand(&self.provider)?;
+        self.life = Life::Established { association, keys };
+        Ok(())
     }
 
     /// The established session, or `None` before and after.
@@ -196,6 +246,7 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Connection<'c, P, B> {
         match handshake.state() {
             State::Established => {
                 if let Some((association, keys)) = handshake.take_association() {
+                    self.scratch = handshake.take_buffer();
                     self.life = Life::Established { association, keys };
                 }
             }
@@ -228,6 +279,7 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Connection<'c, P, B> {
             Life::Handshaking(handshake) => {
                 let len = handshake.poll_transmit(now, self.config, buf);
                 if matches!(handshake.state(), State::Failed(_)) && !handshake.is_pending() {
+                    self.scratch = handshake.take_buffer();
                     self.life = Life::Over;
                 }
                 len

@@ -75,3 +75,13 @@ pub(crate) struct EventFlags {
     /// The end has been told (used where there is no queue of events).
     pub(crate) closed_told: bool,
 }
+
+impl EventFlags {
+    /// Nothing to tell.
+    pub(crate) const NONE: Self = Self {
+        psk_requested: false,
+        connected: false,
+        key_log: None,
+        closed_told: false,
+    };
+}

@@ -1,6 +1,7 @@
 //! The short life of a connection: records, fragments and timers around the states of [`crate::v12`].
 //!
-//! The scratch memory is lent and split in three: our flight, messages on their way in, one early record.
+//! The scratch memory is lent and split in three: our flight, messages on their way in, and on a server one early
+//! record.
 
 use crate::association::{Association, change_cipher_spec};
 use crate::bytes::OwnCid;
@@ -8,7 +9,9 @@ use crate::config::Config;
 use crate::crypto::Provider;
 use crate::drop_reason::DropReason;
 use crate::error::{ApiError, HandshakeError, Timeout, WaitingFor};
-use crate::flight::{Expired, MAX_EARLY_RECORD_LEN, Piece, Protection, Reassembly};
+#[cfg(feature = "endpoint")]
+use crate::flight::MAX_EARLY_RECORD_LEN;
+use crate::flight::{Expired, Piece, Protection, Reassembly};
 use crate::record::{KeyPair, Layout};
 use crate::time::Instant;
 #[cfg(feature = "endpoint")]
@@ -21,9 +24,16 @@ use crate::wire::{
 #[cfg(feature = "endpoint")]
 use crate::wire::{ClientHello, HandshakeType, RANDOM_LEN};
 
-/// Scratch memory that a PSK handshake needs at least, in bytes: both flights with the longest identity, and one early
-/// record.
+/// Scratch memory that a server's PSK handshake needs at least, in bytes: both flights with the longest identity, and
+/// one early record.
 pub const MIN_SCRATCH_LEN: usize = 960;
+
+/// Scratch memory that a client's PSK handshake needs at least, in bytes; no early record ever comes to a client.
+///
+/// Half of it holds our flight: a `ClientHello` with a cookie of 150 bytes and the server's hint behind it, or the
+/// longest identity. Half holds what arrives in pieces or out of order. A long host name, cookie (up to 255 bytes) or
+/// list of suites needs more, twice what it is over.
+pub const MIN_CLIENT_SCRATCH_LEN: usize = 512;
 
 /// Below this many bytes of a body, a fragment waits for the next datagram rather than fill this one up.
 const MIN_FRAGMENT_LEN: usize = 32;
@@ -33,8 +43,12 @@ pub(crate) struct Handshake<P: Provider, B> {
     core: Core<P>,
     reassembly: Reassembly,
     buffer: B,
+    /// How much of the buffer is for an early record.
+    early_room: u16,
+    #[cfg(feature = "endpoint")]
     early_len: u16,
     /// The early record's header, to open it when there are keys.
+    #[cfg(feature = "endpoint")]
     early_header: Option<RecordHeader>,
     alert: Option<Alert>,
 }
@@ -43,22 +57,25 @@ pub(crate) struct Handshake<P: Provider, B> {
 struct Parts<'a> {
     outgoing: &'a mut [u8],
     incoming: &'a mut [u8],
+    #[cfg(feature = "endpoint")]
     early: &'a mut [u8],
 }
 
-fn split(buffer: &mut [u8]) -> Parts<'_> {
-    let early_at = buffer.len().saturating_sub(MAX_EARLY_RECORD_LEN);
-    let (messages, early) = buffer.split_at_mut(early_at);
+fn split(buffer: &mut [u8], early_room: u16) -> Parts<'_> {
+    let early_at = buffer.len().saturating_sub(usize::from(early_room));
+    let (messages, _early) = buffer.split_at_mut(early_at);
     let (outgoing, incoming) = messages.split_at_mut(messages.len() / 2);
     Parts {
         outgoing,
         incoming,
-        early,
+        #[cfg(feature = "endpoint")]
+        early: _early,
     }
 }
 
 impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     /// Starts as a client.
+    #[cfg(feature = "endpoint")]
     pub(crate) fn connect(
         provider: &mut P,
         config: &Config,
@@ -67,20 +84,29 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         own_cid: OwnCid,
         server_name: &[u8],
     ) -> Result<Self, ApiError> {
-        if buffer.as_mut().len() < MIN_SCRATCH_LEN {
-            return Err(ApiError::ScratchTooSmall {
-                needed: MIN_SCRATCH_LEN,
-            });
-        }
-        let core = Core::connect(
-            provider,
-            config,
-            now,
-            split(buffer.as_mut()).outgoing,
-            own_cid,
-            server_name,
-        )?;
-        Ok(Self::new(core, Reassembly::new(0), buffer))
+        let core = connect_core(provider, config, now, buffer.as_mut(), own_cid, server_name)?;
+        Ok(Self::new(core, Reassembly::new(0), buffer, 0))
+    }
+
+    /// Starts as a client, and takes `buffer` only when nothing is in the way.
+    pub(crate) fn connect_with(
+        provider: &mut P,
+        config: &Config,
+        now: Instant,
+        buffer: &mut B,
+        own_cid: OwnCid,
+        server_name: &[u8],
+    ) -> Result<Self, ApiError>
+    where
+        B: Default,
+    {
+        let core = connect_core(provider, config, now, buffer.as_mut(), own_cid, server_name)?;
+        Ok(Self::new(
+            core,
+            Reassembly::new(0),
+            core::mem::take(buffer),
+            0,
+        ))
     }
 
     /// Starts as a server, with a `ClientHello` whose cookie holds. A fault of the hello leaves the handshake failed.
@@ -102,8 +128,8 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         );
         // RFC 6347 §4.2.1: the first answer takes the ClientHello's record number.
         let reassembly = Reassembly::new(message.message_seq.wrapping_add(1));
-        let mut this = Self::new(core, reassembly, buffer);
-        let parts = split(this.buffer.as_mut());
+        let mut this = Self::new(core, reassembly, buffer, MAX_EARLY_RECORD_LEN as u16);
+        let parts = split(this.buffer.as_mut(), this.early_room);
         if let Err(error) = this
             .core
             .on_client_hello(cx, message, hello, parts.outgoing)
@@ -113,12 +139,15 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         this
     }
 
-    fn new(core: Core<P>, reassembly: Reassembly, buffer: B) -> Self {
+    fn new(core: Core<P>, reassembly: Reassembly, buffer: B, early_room: u16) -> Self {
         Self {
             core,
             reassembly,
             buffer,
+            early_room,
+            #[cfg(feature = "endpoint")]
             early_len: 0,
+            #[cfg(feature = "endpoint")]
             early_header: None,
             alert: None,
         }
@@ -133,8 +162,24 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         self.core.client_random()
     }
 
+    /// Server: the client's identity. Client: the server's hint.
     pub(crate) fn psk_identity(&self) -> &[u8] {
-        self.core.psk_identity.as_slice()
+        match &self.core.state {
+            State::Client(state) => state.hint(self.buffer.as_ref()),
+            #[cfg(feature = "endpoint")]
+            _ => self.core.psk_identity.as_slice(),
+            #[cfg(not(feature = "endpoint"))]
+            _ => &[],
+        }
+    }
+
+    /// Gives the lent memory back; nothing can be sent any more.
+    pub(crate) fn take_buffer(&mut self) -> B
+    where
+        B: Default,
+    {
+        self.core.outgoing.clear();
+        core::mem::take(&mut self.buffer)
     }
 
     #[cfg(feature = "endpoint")]
@@ -200,7 +245,10 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         record: &mut [u8],
     ) -> Result<(), DropReason> {
         let (Some(association), Some(keys)) = (&mut self.core.association, &self.core.keys) else {
+            #[cfg(feature = "endpoint")]
             return self.keep_early(header, record);
+            #[cfg(not(feature = "endpoint"))]
+            return Err(DropReason::EarlyRecord);
         };
         let opened = association.open::<P>(keys, cx.config, header, record);
         let (content_type, range) = match opened {
@@ -229,12 +277,13 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     }
 
     /// Keeps a protected record that came before its keys, when it can be the peer's `Finished`.
+    #[cfg(feature = "endpoint")]
     fn keep_early(&mut self, header: &RecordHeader, record: &[u8]) -> Result<(), DropReason> {
         let expected = matches!(
             header.content_type,
             ContentType::HANDSHAKE | ContentType::TLS12_CID
         );
-        let early = split(self.buffer.as_mut()).early;
+        let early = split(self.buffer.as_mut(), self.early_room).early;
         if !expected
             || header.epoch != 1
             || record.len() > early.len()
@@ -248,6 +297,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         Ok(())
     }
 
+    #[cfg(feature = "endpoint")]
     fn open_early(&mut self, cx: &mut Context<'_, P>) {
         let Some(header) = self.early_header.take() else {
             return;
@@ -257,7 +307,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         let Some(record) = record.get_mut(..len) else {
             return;
         };
-        record.copy_from_slice(&split(self.buffer.as_mut()).early[..len]);
+        record.copy_from_slice(&split(self.buffer.as_mut(), self.early_room).early[..len]);
         // If it leads nowhere, the peer sends it again.
         let _ = self.handle_protected(cx, &header, record);
     }
@@ -308,12 +358,12 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
                 protected,
                 body: fragment,
             };
-            let parts = split(self.buffer.as_mut());
+            let parts = split(self.buffer.as_mut(), self.early_room);
             let step = self.core.on_message(cx, message, parts.outgoing);
             self.reassembly.consume(parts.incoming);
             self.after(step);
         } else {
-            let parts = split(self.buffer.as_mut());
+            let parts = split(self.buffer.as_mut(), self.early_room);
             if let Err(reason) = self
                 .reassembly
                 .insert(parts.incoming, header, protected, fragment)
@@ -332,7 +382,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         while !matches!(self.core.state, State::Failed(_) | State::Established)
             && let Some(ready) = self.reassembly.ready()
         {
-            let parts = split(self.buffer.as_mut());
+            let parts = split(self.buffer.as_mut(), self.early_room);
             let message = Message {
                 msg_type: ready.msg_type,
                 message_seq: self.reassembly.next(),
@@ -378,7 +428,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         identity: &[u8],
         psk: &[u8],
     ) -> Result<(), ApiError> {
-        let parts = split(self.buffer.as_mut());
+        let parts = split(self.buffer.as_mut(), self.early_room);
         let step = self
             .core
             .provide_client_psk(cx, parts.outgoing, identity, psk);
@@ -403,6 +453,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     ) -> Result<(), ApiError> {
         match step {
             Ok(()) => {
+                #[cfg(feature = "endpoint")]
                 self.open_early(cx);
                 self.process_ready(cx);
                 Ok(())
@@ -492,7 +543,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     /// Writes one record of the flight, if it fits; a fragment when the datagram would otherwise stay empty or has
     /// decent room.
     fn emit_piece(&mut self, config: &Config, room: &mut [u8], first: bool) -> Option<usize> {
-        let outgoing = split(self.buffer.as_mut()).outgoing;
+        let outgoing = split(self.buffer.as_mut(), self.early_room).outgoing;
         let (header, protection, rest, length) = match self.core.outgoing.peek(outgoing)? {
             Piece::ChangeCipherSpec => {
                 let written = change_cipher_spec(self.core.epoch_0_next, room)?;
@@ -585,6 +636,22 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     pub(crate) fn answers(&self, hello: &ClientHello<'_>, message_seq: u16) -> bool {
         self.client_random() == hello.random && message_seq < self.reassembly.next()
     }
+}
+
+fn connect_core<P: Provider>(
+    provider: &mut P,
+    config: &Config,
+    now: Instant,
+    buffer: &mut [u8],
+    own_cid: OwnCid,
+    server_name: &[u8],
+) -> Result<Core<P>, ApiError> {
+    let needed = MIN_CLIENT_SCRATCH_LEN;
+    if buffer.len() < needed {
+        return Err(ApiError::ScratchTooSmall { needed });
+    }
+    let outgoing = split(buffer, 0).outgoing;
+    Core::connect(provider, config, now, outgoing, own_cid, server_name)
 }
 
 /// Writes an alert in clear text and returns the record's length.

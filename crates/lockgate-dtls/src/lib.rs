@@ -59,6 +59,6 @@ pub use error::{
     Timeout, WaitingFor,
 };
 pub use event::{Event, KeyLogEntry};
-pub use handshake::MIN_SCRATCH_LEN;
+pub use handshake::{MIN_CLIENT_SCRATCH_LEN, MIN_SCRATCH_LEN};
 pub use suite::{CipherSuite, SuiteList, SuiteParameters};
 pub use time::{Duration, Instant};

@@ -7,5 +7,7 @@ mod tests;
 mod timer;
 
 pub(crate) use outgoing::{Outgoing, Piece, Protection};
-pub(crate) use reassembly::{MAX_EARLY_RECORD_LEN, Reassembly};
+#[cfg(feature = "endpoint")]
+pub(crate) use reassembly::MAX_EARLY_RECORD_LEN;
+pub(crate) use reassembly::Reassembly;
 pub(crate) use timer::{Expired, RetransmitTimer};

@@ -102,6 +102,40 @@ impl Outgoing {
         Ok(())
     }
 
+    /// How many bytes of the scratch memory the flight takes.
+    pub(crate) const fn len(&self) -> usize {
+        self.used as usize
+    }
+
+    /// Exchanges the vector with a length of one byte at `at` in the only message, which becomes number
+    /// `message_seq` and is to be sent from its start.
+    pub(crate) fn replace_in_first(
+        &mut self,
+        scratch: &mut [u8],
+        message_seq: u16,
+        at: usize,
+        content: &[u8],
+    ) -> Result<(), BufferTooSmall> {
+        let start = ENTRY_HEADER_LEN + at + 1;
+        let end = usize::from(self.used);
+        let old = *scratch.get(start - 1).ok_or(BufferTooSmall)?;
+        let tail = start + usize::from(old)..end;
+        let new_tail = start + content.len();
+        let new_end = new_tail + tail.len();
+        if new_end > scratch.len() || tail.end < tail.start {
+            return Err(BufferTooSmall);
+        }
+        scratch.copy_within(tail, new_tail);
+        scratch[start - 1] = u8::try_from(content.len()).map_err(|_| BufferTooSmall)?;
+        scratch[start..new_tail].copy_from_slice(content);
+        scratch[2..4].copy_from_slice(&message_seq.to_be_bytes());
+        let body = (new_end - ENTRY_HEADER_LEN) as u16;
+        scratch[4..6].copy_from_slice(&body.to_be_bytes());
+        self.used = new_end as u16;
+        self.rewind();
+        Ok(())
+    }
+
     /// The body of the first message; a client reads its own `ClientHello` back.
     pub(crate) fn first_message<'a>(&self, scratch: &'a [u8]) -> Option<&'a [u8]> {
         let (_, body) = self.entry(scratch, 0)?;

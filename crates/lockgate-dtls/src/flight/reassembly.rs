@@ -13,6 +13,7 @@ pub(crate) const MAX_MESSAGES: usize = 6;
 
 /// Longest protected record that is kept until there are keys for it, in bytes: a `Finished` under the longest
 /// connection ID and tag, with room for padding.
+#[cfg(feature = "endpoint")]
 pub(crate) const MAX_EARLY_RECORD_LEN: usize = 160;
 
 #[derive(Clone, Copy, Debug)]

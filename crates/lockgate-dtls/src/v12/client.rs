@@ -1,28 +1,57 @@
 //! The client: `ClientHello` -> [`HelloVerifyRequest` -> `ClientHello`] -> `ServerHello` [`ServerKeyExchange`]
 //! `ServerHelloDone` -> `ClientKeyExchange` `ChangeCipherSpec` `Finished` -> `ChangeCipherSpec` `Finished`.
 
-use super::{Context, Core, Message, PskError, State as CoreState};
+use core::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{Context, Core, Message, PskError, State as CoreState, check_finished};
 use crate::association::Role;
-use crate::bytes::{OwnCid, ShortBytes};
+use crate::bytes::OwnCid;
 use crate::config::{CidConfig, Config, MAX_COOKIE_ROUNDS, MAX_PSK_IDENTITY_LEN};
 use crate::crypto::{CryptoError, Hash, Provider};
 use crate::error::{ApiError, HandshakeError, Limit, PeerIncompatible, PeerMisbehaved, WaitingFor};
-use crate::flight::{Outgoing, Protection};
+use crate::flight::Protection;
 use crate::suite::{CipherSuite, SuiteList};
 use crate::time::Instant;
 use crate::wire::{
     ClientHello, DTLS_1_2, ExtensionType, HandshakeHeader, HandshakeType, HelloVerifyRequest,
     MAX_PLAINTEXT_LEN, PskClientKeyExchange, PskServerKeyExchange, RANDOM_LEN, Reader, ServerHello,
+    VERIFY_DATA_LEN,
 };
+
+/// Where the cookie's length stands in a `ClientHello` of ours: behind version, random and an empty session ID.
+const COOKIE_AT: usize = 2 + RANDOM_LEN + 1;
 
 /// The client's states in protocol order.
 #[derive(Debug)]
 pub(crate) enum State {
     ExpectServerHello(ExpectServerHello),
     ExpectServerKeyExchange,
-    ExpectServerHelloDone,
-    ExpectPsk,
-    ExpectFinished,
+    ExpectServerHelloDone(Hint),
+    ExpectPsk(Hint),
+    ExpectFinished(ExpectFinished),
+}
+
+/// Where the server's hint stands in the scratch memory, behind our `ClientHello`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hint {
+    at: u16,
+    len: u8,
+}
+
+/// `Finished` is out.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct ExpectFinished {
+    /// What the server's has to say: nothing comes between the two, so it is known already, and the master secret
+    /// and the transcript need not be kept.
+    verify_data: [u8; VERIFY_DATA_LEN],
+}
+
+impl fmt::Debug for ExpectFinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExpectFinished").finish_non_exhaustive()
+    }
 }
 
 /// `ClientHello` is out.
@@ -35,11 +64,24 @@ impl State {
     pub(super) const fn waiting_for(&self) -> WaitingFor {
         match self {
             Self::ExpectServerHello(_) => WaitingFor::Hello,
-            Self::ExpectServerKeyExchange | Self::ExpectServerHelloDone => {
+            Self::ExpectServerKeyExchange | Self::ExpectServerHelloDone(_) => {
                 WaitingFor::ServerHelloDone
             }
-            Self::ExpectPsk => WaitingFor::Psk,
-            Self::ExpectFinished => WaitingFor::Finished,
+            Self::ExpectPsk(_) => WaitingFor::Psk,
+            Self::ExpectFinished(_) => WaitingFor::Finished,
+        }
+    }
+
+    /// The server's hint, in the scratch memory of our flight, or empty.
+    pub(crate) fn hint<'a>(&self, scratch: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::ExpectServerHelloDone(hint) | Self::ExpectPsk(hint) => {
+                let at = usize::from(hint.at);
+                scratch
+                    .get(at..at + usize::from(hint.len))
+                    .unwrap_or_default()
+            }
+            _ => &[],
         }
     }
 }
@@ -57,8 +99,7 @@ impl<P: Provider> Core<P> {
         let state = CoreState::Client(State::ExpectServerHello(ExpectServerHello::default()));
         let mut this = Self::new(now, config, state, own_cid);
         provider.random(&mut this.client_random)?;
-        this.server_name = ShortBytes::new(server_name).ok_or(ApiError::BadLength)?;
-        this.send_client_hello(provider, config, scratch, &[])
+        this.send_client_hello(provider, config, scratch, server_name)
             .map_err(|_| ApiError::BadLength)?;
         Ok(this)
     }
@@ -68,7 +109,7 @@ impl<P: Provider> Core<P> {
         provider: &P,
         config: &Config,
         scratch: &mut [u8],
-        cookie: &[u8],
+        server_name: &[u8],
     ) -> Result<(), HandshakeError> {
         let mut suites = [0; 2 * SuiteList::MAX];
         let usable = config
@@ -82,12 +123,11 @@ impl<P: Provider> Core<P> {
         }
         let random: [u8; RANDOM_LEN] = self.client_random;
         let own_cid = self.own_cid;
-        let server_name = self.server_name;
         let hello = ClientHello {
             version: DTLS_1_2,
             random: &random,
             session_id: &[],
-            cookie,
+            cookie: &[],
             cipher_suites: &suites[..len],
             compression_methods: &[0],
             extended_master_secret: true,
@@ -95,16 +135,29 @@ impl<P: Provider> Core<P> {
             connection_id: matches!(config.cid, CidConfig::Length(_)).then_some(own_cid.as_slice()),
             max_fragment_length: config.max_fragment_length,
             record_size_limit: config.record_size_limit,
-            server_name: (!server_name.is_empty()).then_some(server_name.as_slice()),
+            server_name: (!server_name.is_empty()).then_some(server_name),
             supported_versions: None,
         };
-        self.outgoing = Outgoing::default();
         self.send_message(
             scratch,
             Protection::ClearText,
             HandshakeType::CLIENT_HELLO,
             |w| hello.emit(w),
         )
+    }
+
+    /// The second `ClientHello` is the first with a cookie in it (RFC 6347 §4.2.1), put in where it stands.
+    fn repeat_client_hello(
+        &mut self,
+        scratch: &mut [u8],
+        cookie: &[u8],
+    ) -> Result<(), HandshakeError> {
+        let seq = self.next_message_seq;
+        self.outgoing
+            .replace_in_first(scratch, seq, COOKIE_AT, cookie)
+            .map_err(|_| Limit::Scratch)?;
+        self.next_message_seq = seq.wrapping_add(1);
+        Ok(())
     }
 
     pub(super) fn on_client_message(
@@ -126,7 +179,7 @@ impl<P: Provider> Core<P> {
                 let request =
                     HelloVerifyRequest::parse(message.body).map_err(|_| malformed(message))?;
                 self.timer.new_flight(cx.config);
-                self.send_client_hello(cx.provider, cx.config, scratch, request.cookie)
+                self.repeat_client_hello(scratch, request.cookie)
             }
             (State::ExpectServerHello(_), T::SERVER_HELLO) => {
                 self.on_server_hello(cx, message, scratch)
@@ -134,28 +187,31 @@ impl<P: Provider> Core<P> {
             (State::ExpectServerKeyExchange, T::SERVER_KEY_EXCHANGE) => {
                 let exchange =
                     PskServerKeyExchange::parse(message.body).map_err(|_| malformed(message))?;
-                // A hint that is longer than any identity of ours cannot help to choose one.
-                self.psk_identity = ShortBytes::new(exchange.identity_hint).unwrap_or_default();
+                let hint = self.keep_hint(scratch, exchange.identity_hint);
                 self.hash_message(message);
-                self.state = CoreState::Client(State::ExpectServerHelloDone);
+                self.state = CoreState::Client(State::ExpectServerHelloDone(hint));
                 Ok(())
             }
             (
-                State::ExpectServerKeyExchange | State::ExpectServerHelloDone,
+                state @ (State::ExpectServerKeyExchange | State::ExpectServerHelloDone(_)),
                 T::SERVER_HELLO_DONE,
             ) => {
+                let hint = match state {
+                    State::ExpectServerHelloDone(hint) => *hint,
+                    _ => Hint::default(),
+                };
                 Reader::new(message.body)
                     .end()
                     .map_err(|_| malformed(message))?;
                 self.hash_message(message);
                 self.outgoing.clear();
                 self.timer.pause();
-                self.state = CoreState::Client(State::ExpectPsk);
+                self.state = CoreState::Client(State::ExpectPsk(hint));
                 cx.events.psk_requested = true;
                 Ok(())
             }
-            (State::ExpectFinished, T::FINISHED) => {
-                self.check_finished(message, false)?;
+            (State::ExpectFinished(state), T::FINISHED) => {
+                check_finished(message, &state.verify_data)?;
                 self.state = CoreState::Established;
                 cx.events.connected = true;
                 Ok(())
@@ -182,7 +238,7 @@ impl<P: Provider> Core<P> {
         if let Some(extension) = hello.unsolicited {
             return Err(unsolicited(extension).into());
         }
-        if hello.server_name && self.server_name.is_empty() {
+        if hello.server_name && !self.asked_for_server_name(scratch) {
             return Err(unsolicited(ExtensionType::SERVER_NAME).into());
         }
         if !config.usable(cx.provider, hello.cipher_suite) || hello.compression_method != 0 {
@@ -228,6 +284,29 @@ impl<P: Provider> Core<P> {
         Ok(())
     }
 
+    /// Puts the hint behind our `ClientHello`, which is needed until `ServerHelloDone`. One that is longer than any
+    /// identity of ours, or does not fit, cannot help to choose one.
+    fn keep_hint(&self, scratch: &mut [u8], hint: &[u8]) -> Hint {
+        let at = self.outgoing.len();
+        match scratch.get_mut(at..at + hint.len()) {
+            Some(room) if hint.len() <= MAX_PSK_IDENTITY_LEN => {
+                room.copy_from_slice(hint);
+                Hint {
+                    at: at as u16,
+                    len: hint.len() as u8,
+                }
+            }
+            _ => Hint::default(),
+        }
+    }
+
+    fn asked_for_server_name(&self, scratch: &[u8]) -> bool {
+        self.outgoing
+            .first_message(scratch)
+            .and_then(|body| ClientHello::parse(body).ok())
+            .is_some_and(|hello| hello.server_name.is_some())
+    }
+
     /// The hash is known only now; our `ClientHello` still stands in the flight.
     fn start_transcript(
         &mut self,
@@ -257,7 +336,7 @@ impl<P: Provider> Core<P> {
         identity: &[u8],
         psk: &[u8],
     ) -> Result<(), PskError> {
-        if !matches!(self.state, CoreState::Client(State::ExpectPsk)) {
+        if !matches!(self.state, CoreState::Client(State::ExpectPsk(_))) {
             return Err(PskError::Api(ApiError::NotRequested));
         }
         if identity.len() > MAX_PSK_IDENTITY_LEN
@@ -275,11 +354,11 @@ impl<P: Provider> Core<P> {
             |w| exchange.emit(w),
         )
         .map_err(PskError::Handshake)?;
-        self.session_hash = self.transcript_hash();
-        self.derive_keys(cx, psk, Role::Client)?;
+        let session_hash = self.transcript_hash();
+        let master = self.derive_keys(cx, &session_hash, psk, Role::Client)?;
         let full = |_| PskError::Handshake(Limit::Scratch.into());
         self.outgoing.change_cipher_spec(scratch).map_err(full)?;
-        let verify_data = self.verify_data(true);
+        let verify_data = master.verify_data(true, self.transcript_hash().as_ref());
         self.send_message(
             scratch,
             Protection::Protected,
@@ -288,7 +367,10 @@ impl<P: Provider> Core<P> {
         )
         .map_err(PskError::Handshake)?;
         self.write_protected = true;
-        self.state = CoreState::Client(State::ExpectFinished);
+        self.state = CoreState::Client(State::ExpectFinished(ExpectFinished {
+            verify_data: master.verify_data(false, self.transcript_hash().as_ref()),
+        }));
+        self.transcript = None;
         Ok(())
     }
 }

@@ -7,11 +7,16 @@ pub(crate) mod client;
 #[cfg(feature = "endpoint")]
 pub(crate) mod server;
 
+#[cfg(feature = "endpoint")]
 use zeroize::Zeroize;
 
 use crate::association::{Agreed, Association, Role};
-use crate::bytes::{OwnCid, PeerCid, ShortBytes};
-use crate::config::{CidConfig, Config, MAX_PEER_CID_LEN, MAX_PSK_IDENTITY_LEN};
+#[cfg(feature = "endpoint")]
+use crate::bytes::ShortBytes;
+use crate::bytes::{OwnCid, PeerCid};
+#[cfg(feature = "endpoint")]
+use crate::config::MAX_PSK_IDENTITY_LEN;
+use crate::config::{CidConfig, Config, MAX_PEER_CID_LEN};
 use crate::crypto::{Hash, HashOutput, Provider};
 use crate::error::{ApiError, HandshakeError, Limit, PeerMisbehaved, WaitingFor};
 use crate::event::EventFlags;
@@ -67,14 +72,21 @@ pub(crate) struct Core<P: Provider> {
     pub(crate) undecryptable: u32,
     pub(crate) association: Option<Association>,
     pub(crate) keys: Option<KeyPair<P::AeadKey>>,
-    /// Client: the server's hint. Server: the client's identity.
+    /// Server: the client's identity.
+    #[cfg(feature = "endpoint")]
     pub(crate) psk_identity: ShortBytes<MAX_PSK_IDENTITY_LEN>,
+    /// Server: the host name that the client asked for.
+    #[cfg(feature = "endpoint")]
     pub(crate) server_name: ShortBytes<255>,
     client_random: [u8; RANDOM_LEN],
     server_random: [u8; RANDOM_LEN],
     suite: CipherSuite,
     transcript: Option<P::Hash>,
+    /// Server: the transcript up to `ClientKeyExchange`, frozen while the key is looked up.
+    #[cfg(feature = "endpoint")]
     session_hash: HashOutput,
+    /// Server: for the two `Finished` that are still to come. A client knows both when it sends its own.
+    #[cfg(feature = "endpoint")]
     master: Option<MasterSecret<P::Hmac>>,
     extended_master_secret: bool,
     own_cid: OwnCid,
@@ -96,13 +108,17 @@ impl<P: Provider> Core<P> {
             undecryptable: 0,
             association: None,
             keys: None,
+            #[cfg(feature = "endpoint")]
             psk_identity: ShortBytes::EMPTY,
+            #[cfg(feature = "endpoint")]
             server_name: ShortBytes::EMPTY,
             client_random: [0; RANDOM_LEN],
             server_random: [0; RANDOM_LEN],
             suite: CipherSuite(0),
             transcript: None,
+            #[cfg(feature = "endpoint")]
             session_hash: HashOutput::new(&[]),
+            #[cfg(feature = "endpoint")]
             master: None,
             extended_master_secret: false,
             own_cid,
@@ -207,16 +223,17 @@ impl<P: Provider> Core<P> {
     fn derive_keys(
         &mut self,
         cx: &mut Context<'_, P>,
+        session_hash: &HashOutput,
         psk: &[u8],
         role: Role,
-    ) -> Result<(), PskError> {
+    ) -> Result<MasterSecret<P::Hmac>, PskError> {
         let premaster = PskPremaster::new(psk).map_err(PskError::Api)?;
         let parameters = self
             .suite
             .parameters()
             .ok_or(PskError::Handshake(PeerMisbehaved::IllegalChoice.into()))?;
         let seed = if self.extended_master_secret {
-            Seed::SessionHash(self.session_hash.as_ref())
+            Seed::SessionHash(session_hash.as_ref())
         } else {
             Seed::Randoms {
                 client: &self.client_random,
@@ -242,6 +259,7 @@ impl<P: Provider> Core<P> {
         let association = Association::new(Agreed {
             role,
             suite: self.suite,
+            parameters,
             keys,
             own_cid: if self.cid_agreed {
                 self.own_cid
@@ -266,36 +284,27 @@ impl<P: Provider> Core<P> {
             .map_err(|error| PskError::Handshake(error.into()))?;
         self.keys = Some(expanded);
         self.association = Some(association);
-        self.master = Some(master);
-        Ok(())
-    }
-
-    /// The `verify_data` of one side over the transcript as it stands.
-    fn verify_data(&self, of_client: bool) -> [u8; VERIFY_DATA_LEN] {
-        let hash = self.transcript_hash();
-        self.master.as_ref().map_or([0; VERIFY_DATA_LEN], |master| {
-            master.verify_data(of_client, hash.as_ref())
-        })
-    }
-
-    /// Checks the peer's `Finished` in constant time.
-    fn check_finished(&self, message: Message<'_>, of_client: bool) -> Result<(), HandshakeError> {
-        use subtle::ConstantTimeEq;
-        if message.body.len() != VERIFY_DATA_LEN {
-            return Err(PeerMisbehaved::Malformed(HandshakeType::FINISHED).into());
-        }
-        let mut expected = self.verify_data(of_client);
-        let equal = bool::from(expected.ct_eq(message.body));
-        expected.zeroize();
-        // Without a master secret there is nothing to compare with, and nothing may pass.
-        if equal && self.master.is_some() {
-            Ok(())
-        } else {
-            Err(PeerMisbehaved::IncorrectFinished.into())
-        }
+        Ok(master)
     }
 }
 
+/// Checks the peer's `Finished` in constant time.
+fn check_finished(
+    message: Message<'_>,
+    expected: &[u8; VERIFY_DATA_LEN],
+) -> Result<(), HandshakeError> {
+    use subtle::ConstantTimeEq;
+    if message.body.len() != VERIFY_DATA_LEN {
+        return Err(PeerMisbehaved::Malformed(HandshakeType::FINISHED).into());
+    }
+    if bool::from(expected.ct_eq(message.body)) {
+        Ok(())
+    } else {
+        Err(PeerMisbehaved::IncorrectFinished.into())
+    }
+}
+
+#[cfg(feature = "endpoint")]
 impl<P: Provider> Drop for Core<P> {
     fn drop(&mut self) {
         self.session_hash.zeroize();

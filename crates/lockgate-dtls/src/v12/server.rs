@@ -1,7 +1,9 @@
 //! The server, from a `ClientHello` whose cookie holds: `ServerHello` [`ServerKeyExchange`] `ServerHelloDone` ->
 //! `ClientKeyExchange` `Finished` -> `ChangeCipherSpec` `Finished`.
 
-use super::{Context, Core, Message, PskError, State as CoreState};
+use zeroize::Zeroizing;
+
+use super::{Context, Core, Message, PskError, State as CoreState, check_finished};
 use crate::association::{LastFlight, Role};
 use crate::bytes::{OwnCid, ShortBytes};
 use crate::config::{CidConfig, Config};
@@ -11,7 +13,7 @@ use crate::flight::Protection;
 use crate::time::Instant;
 use crate::wire::{
     ClientHello, DTLS_1_2, HandshakeType, MAX_PLAINTEXT_LEN, PskClientKeyExchange,
-    PskServerKeyExchange, ServerHello,
+    PskServerKeyExchange, ServerHello, VERIFY_DATA_LEN,
 };
 
 /// The server's states in protocol order.
@@ -196,9 +198,9 @@ impl<P: Provider> Core<P> {
                 Ok(())
             }
             (State::ExpectFinished(_), T::FINISHED) => {
-                self.check_finished(message, true)?;
+                self.check_client_finished(message)?;
                 self.hash_message(message);
-                let verify_data = self.verify_data(false);
+                let verify_data = self.verify_data(false)?;
                 let message_seq = self.next_message_seq;
                 if let Some(association) = &mut self.association {
                     association.last_flight = Some(LastFlight {
@@ -218,6 +220,21 @@ impl<P: Provider> Core<P> {
         }
     }
 
+    /// The `verify_data` of one side over the transcript as it stands.
+    fn verify_data(&self, of_client: bool) -> Result<[u8; VERIFY_DATA_LEN], HandshakeError> {
+        let hash = self.transcript_hash();
+        // Without a master secret there is nothing to compare with, and nothing may pass.
+        let master = self
+            .master
+            .as_ref()
+            .ok_or(PeerMisbehaved::IncorrectFinished)?;
+        Ok(master.verify_data(of_client, hash.as_ref()))
+    }
+
+    fn check_client_finished(&self, message: Message<'_>) -> Result<(), HandshakeError> {
+        check_finished(message, &Zeroizing::new(self.verify_data(true)?))
+    }
+
     /// The caller's answer to [`Event::PskRequested`](crate::Event::PskRequested).
     pub(crate) fn provide_server_psk(
         &mut self,
@@ -228,7 +245,7 @@ impl<P: Provider> Core<P> {
             return Err(PskError::Api(ApiError::NotRequested));
         }
         // An unknown identity runs on with a random key, so that it ends as a wrong key does (RFC 4279 §2).
-        let mut random = zeroize::Zeroizing::new([0; 32]);
+        let mut random = Zeroizing::new([0; 32]);
         let (psk, identity_unknown) = match answer {
             Answer::Key(psk) => (psk, false),
             Answer::Unknown if cx.config.reveal_unknown_identity => {
@@ -243,7 +260,8 @@ impl<P: Provider> Core<P> {
                 (random.as_slice(), true)
             }
         };
-        self.derive_keys(cx, psk, Role::Server)?;
+        let session_hash = self.session_hash;
+        self.master = Some(self.derive_keys(cx, &session_hash, psk, Role::Server)?);
         // Our flight has been answered in part; should the rest be lost, a repeat of ours asks for it.
         self.timer.sent(cx.now);
         self.state = CoreState::Server(State::ExpectFinished(ExpectFinished { identity_unknown }));
