@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::{IDENTITY, PSK, PSK_HEX, Process};
 
-/// The suites that every peer here has, by the names of OpenSSL and of GnuTLS's cipher (both 1.2, plain PSK).
+/// The suites that every peer here has, by the names of OpenSSL and of `GnuTLS`'s cipher (both 1.2, plain PSK).
 pub const SUITES: [(&str, &str); 7] = [
     ("PSK-AES128-CCM8", "AES-128-CCM-8"),
     ("PSK-AES128-CCM", "AES-128-CCM"),
@@ -41,7 +41,7 @@ pub fn openssl() -> bool {
     available("openssl", "openssl")
 }
 
-/// GnuTLS's tools are there; see [`available`].
+/// `GnuTLS`'s tools are there; see [`available`].
 pub fn gnutls() -> bool {
     available("gnutls-cli", "gnutls-bin")
 }
@@ -70,7 +70,7 @@ pub fn echo(client: &mut Process, line: &str) {
     client.wait_for(line);
 }
 
-/// The priority string of GnuTLS for one PSK suite of DTLS 1.2.
+/// The priority string of `GnuTLS` for one PSK suite of DTLS 1.2.
 pub fn gnutls_priority(cipher: &str) -> String {
     // The hash is part of the suite.
     format!("NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:+{cipher}")
