@@ -3,9 +3,11 @@
 //! - [`keys`] finds pre-shared keys: given ones, a CSV file, an HTTP service, a program.
 //! - [`config`] holds the options, from the command line and an optional TOML file.
 //! - [`limits`] tells how many sessions descriptors and ports allow.
-//! - [`proxy`] serves.
+//! - [`proxy`] serves: it starts, watches signals and stops.
+//! - `relay` is what it does with every datagram, and the policy of sessions.
 
 pub mod config;
 pub mod keys;
 pub mod limits;
 pub mod proxy;
+mod relay;

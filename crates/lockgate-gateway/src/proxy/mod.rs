@@ -1,0 +1,189 @@
+//! `lockgate proxy`: DTLS from devices in, plain UDP to a backend out.
+//!
+//! [`run`] is the whole program: it binds, serves, watches signals and stops. [`Proxy`] is the same without signals, for
+//! tests and for programs that embed it.
+//!
+//! ```text
+//! caller's runtime: signals, key look-ups        worker thread: sockets, engine, sessions
+//! ```
+
+mod options;
+mod signals;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::signals::run;
+use crate::config::{HostPort, ProxyOptions};
+use crate::keys::KeySource;
+use crate::limits::Limits;
+use crate::relay::{Command, KeyLog, Lookups, Policy};
+pub use crate::relay::{Counters, EndReason, FailureReason, Traffic};
+use worker::Worker;
+
+/// How long devices are told at the end that it is one.
+pub const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
+
+/// Why the proxy could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// An address of `--bind` cannot be had.
+    #[error("cannot bind {address}: {error}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The backend's name has no address.
+    #[error("cannot resolve the backend {backend}: {error}")]
+    Resolve {
+        /// The backend as it was given.
+        backend: HostPort,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The key log cannot be opened.
+    #[error("cannot open the key log {}: {error}", path.display())]
+    KeyLog {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// An option of the engine is out of range.
+    #[error(transparent)]
+    Options(#[from] lockgate_dtls::ConfigError),
+    /// The machine gave us no thread, no event queue, no signals or the like.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+    /// The worker ended by itself, which is a bug.
+    #[error("the worker has ended unexpectedly")]
+    Worker,
+    /// A second signal came before all devices were told of the end.
+    #[error("stopped at once by a second signal")]
+    Interrupted,
+}
+
+/// A proxy whose sockets are bound and that does not serve yet.
+pub struct Proxy {
+    worker: Worker,
+    addresses: Vec<SocketAddr>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+/// Asks a running [`Proxy`] for its numbers.
+#[derive(Clone)]
+pub struct ProxyHandle(mpsc::UnboundedSender<Command>);
+
+impl Proxy {
+    /// Resolves the backend, raises the limit of open files, binds, and says so in the log. Must be called within a tokio
+    /// runtime, in which keys will be looked up.
+    pub async fn bind(
+        options: &ProxyOptions,
+        keys: Arc<dyn KeySource>,
+    ) -> Result<Self, ProxyError> {
+        let backend = resolve(&options.connect).await?;
+        let budget = Limits::raise_and_read().budget(options.max_sessions);
+        let sockets = lockgate_tokio::bind(&options.bind)
+            .map_err(|(address, error)| ProxyError::Bind { address, error })?;
+        let addresses: io::Result<Vec<_>> = sockets.iter().map(UdpSocket::local_addr).collect();
+        let addresses = addresses.map_err(ProxyError::Start)?;
+        let key_log = options.keylog.as_ref().map(|path| {
+            KeyLog::open(path).map_err(|error| ProxyError::KeyLog {
+                path: path.clone(),
+                error,
+            })
+        });
+        let key_log = key_log.transpose()?;
+        if let Some(path) = &options.keylog {
+            let file = path.display();
+            tracing::warn!(%file, "the secrets of all sessions are being written");
+        }
+        if budget.exceeded {
+            tracing::warn!("{}", budget.sentence);
+        } else {
+            tracing::info!("{}", budget.sentence);
+        }
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let worker = Worker {
+            sockets,
+            endpoint: options::endpoint(options, budget.sessions),
+            policy: Policy {
+                backend,
+                idle_timeout: options.idle_timeout,
+                max_sessions: budget.sessions as usize,
+                replace_same_identity: options.replace_same_identity,
+            },
+            lookups: Lookups {
+                keys,
+                runtime: tokio::runtime::Handle::current(),
+                answers: commands.clone(),
+            },
+            commands: receiver,
+            key_log,
+        };
+        for address in &addresses {
+            tracing::info!(%address, backend = %options.connect, resolved = %backend, "listening");
+        }
+        Ok(Self {
+            worker,
+            addresses,
+            commands,
+        })
+    }
+
+    /// Where it listens, in the order of `--bind`, with real ports where 0 was asked for.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// For asking while it serves.
+    pub fn handle(&self) -> ProxyHandle {
+        ProxyHandle(self.commands.clone())
+    }
+
+    /// Serves until `shutdown` completes, then tells all devices, for at most [`SHUTDOWN_TIME`], and returns the numbers.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Counters, ProxyError> {
+        let mut ended = self.worker.spawn()?;
+        let ended = tokio::select! {
+            ended = &mut ended => ended,
+            () = shutdown => {
+                // When it is gone already, its result is there.
+                let _ = self.commands.send(Command::Stop);
+                ended.await
+            }
+        };
+        ended.map_err(|_| ProxyError::Worker)?
+    }
+}
+
+impl ProxyHandle {
+    /// The numbers until now; `None` when the proxy does not serve any more.
+    pub async fn counters(&self) -> Option<Counters> {
+        let (to, answer) = oneshot::channel();
+        self.0.send(Command::Counters(to)).ok()?;
+        answer.await.ok()
+    }
+}
+
+/// The first address of the backend that there is a route to, or else the first one: the network may come later.
+async fn resolve(backend: &HostPort) -> Result<SocketAddr, ProxyError> {
+    let failed = |error| ProxyError::Resolve {
+        backend: backend.clone(),
+        error,
+    };
+    let found = backend.resolve().await.map_err(failed)?;
+    let routed = found
+        .iter()
+        .find(|address| crate::relay::has_route(**address));
+    let chosen = routed.or(found.first()).copied();
+    chosen.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+}

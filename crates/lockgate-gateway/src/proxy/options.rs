@@ -1,0 +1,35 @@
+//! From the proxy's options to the engine's.
+
+use lockgate_dtls::{CidConfig, CipherSuite, Config, EndpointConfig, SuiteList};
+
+use crate::config::{MAX_SESSIONS, ProxyOptions};
+
+/// What the engine goes by, for a proxy of so many sessions.
+pub(super) fn endpoint(options: &ProxyOptions, sessions: u32) -> EndpointConfig {
+    let suites: Vec<_> = options
+        .cipher_suites
+        .iter()
+        .map(|&n| CipherSuite(n))
+        .collect();
+    let config = Config {
+        cipher_suites: SuiteList::new(&suites),
+        // With 0, clients that want to be sent connection IDs still are.
+        cid: CidConfig::Length(options.cid_length),
+        require_extended_master_secret: options.require_extended_master_secret,
+        reveal_unknown_identity: options.reveal_unknown_identity,
+        mtu: usize::from(options.mtu),
+        handshake_timeout: options.handshake_timeout,
+        key_log: options.keylog.is_some(),
+        ..Config::default()
+    };
+    EndpointConfig {
+        config,
+        // Handshakes need places of their own: with all sessions taken, a device must be able to replace its own.
+        max_connections: sessions
+            .saturating_add(options.max_half_open)
+            .min(MAX_SESSIONS),
+        max_half_open: options.max_half_open,
+        max_half_open_per_address: options.max_half_open_per_address,
+        ..EndpointConfig::default()
+    }
+}

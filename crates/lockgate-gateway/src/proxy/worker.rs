@@ -1,0 +1,72 @@
+//! One worker: a thread with a runtime, an engine and sessions of its own.
+//!
+//! There is one now. Several will be several of these, each with sockets of its own on the same addresses.
+
+use std::net::UdpSocket;
+use std::thread;
+
+use lockgate_dtls::EndpointConfig;
+use lockgate_tokio::Driver;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Counters, ProxyError, SHUTDOWN_TIME};
+use crate::relay::{Command, KeyLog, Lookups, Policy, Relay};
+
+/// What a worker starts with.
+pub(super) struct Worker {
+    pub(super) sockets: Vec<UdpSocket>,
+    pub(super) endpoint: EndpointConfig,
+    pub(super) policy: Policy,
+    pub(super) lookups: Lookups,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) key_log: Option<KeyLog>,
+}
+
+/// How a worker ended.
+pub(super) type Ended = Result<Counters, ProxyError>;
+
+impl Worker {
+    /// Starts the thread. What is received from is dropped without a value when the worker panics.
+    pub(super) fn spawn(self) -> Result<oneshot::Receiver<Ended>, ProxyError> {
+        let (done, ended) = oneshot::channel();
+        // Tests give each thread a log of its own.
+        let log = tracing::dispatcher::get_default(Clone::clone);
+        let run = move || {
+            let ended = tracing::dispatcher::with_default(&log, || self.run());
+            // The proxy may have been dropped.
+            let _ = done.send(ended);
+        };
+        thread::Builder::new()
+            .name("worker-0".into())
+            .spawn(run)
+            .map_err(ProxyError::Start)?;
+        Ok(ended)
+    }
+
+    fn run(self) -> Ended {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(ProxyError::Start)?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(self) -> Ended {
+        let relay = Relay::new(self.policy, self.lookups, self.commands, self.key_log)
+            .map_err(ProxyError::Start)?;
+        let mut driver =
+            Driver::new(self.sockets, self.endpoint, relay).map_err(ProxyError::Start)??;
+        driver.run().await;
+        let untold = driver.close_all(SHUTDOWN_TIME).await;
+        if untold > 0 {
+            tracing::warn!(
+                sessions = untold,
+                "no time was left to tell all devices of the end"
+            );
+        }
+        let (relay, io) = driver.parts();
+        Ok(relay.counters(io))
+    }
+}

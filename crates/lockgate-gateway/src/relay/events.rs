@@ -1,0 +1,279 @@
+//! From a first `ClientHello` to the last log line: what happens to handshakes and sessions.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use lockgate_dtls::{CloseReason, ConnectionHandle, HandshakeError};
+use lockgate_tokio::Io;
+use tracing::{debug, error, info, warn};
+
+use super::counters::Traffic;
+use super::lookup::Lookup;
+use super::sessions::{Entry, Handshake, Session};
+use super::upstream::Upstream;
+use super::{Answer, EndReason, FailureReason, Relay};
+use crate::keys::escaped;
+
+impl Relay {
+    /// The client has said who it is, and the engine wants its key.
+    pub(super) fn on_psk_requested(&mut self, io: &mut Io, connection: ConnectionHandle) {
+        let identity: Rc<[u8]> = io
+            .endpoint()
+            .psk_identity(connection)
+            .unwrap_or_default()
+            .into();
+        let Some(handshake) = self.sessions.handshake(connection) else {
+            return;
+        };
+        handshake.identity = Some(Rc::clone(&identity));
+        if self.is_full_for(&identity) {
+            return self.give_up(
+                io,
+                connection,
+                FailureReason::TooManySessions,
+                "too many sessions",
+            );
+        }
+        match self.lookups.start(connection, &identity) {
+            Lookup::Answered(answer) => self.on_key(io, connection, answer),
+            Lookup::Pending(task) => {
+                self.counters.slow_key_lookups += 1;
+                if let Some(handshake) = self.sessions.handshake(connection) {
+                    handshake.lookup = Some(task);
+                }
+            }
+        }
+    }
+
+    /// The key sources have answered.
+    pub(super) fn on_key(&mut self, io: &mut Io, connection: ConnectionHandle, answer: Answer) {
+        let Some(handshake) = self.sessions.handshake(connection) else {
+            return; // It was given up meanwhile.
+        };
+        handshake.lookup = None;
+        let now = io.now();
+        let result = match answer {
+            Ok(Some(psk)) => io.endpoint().provide_psk(now, connection, psk.as_bytes()),
+            // From outside both look like a wrong key: the handshake runs on until it times out. The log need not wait.
+            Ok(None) => {
+                self.tell(
+                    io,
+                    connection,
+                    FailureReason::UnknownIdentity,
+                    "unknown identity",
+                );
+                io.endpoint().refuse_psk(now, connection)
+            }
+            Err(error) => {
+                let why = format_args!("key service failed: {error}");
+                self.tell(io, connection, FailureReason::KeyServiceFailed, why);
+                io.endpoint().refuse_psk(now, connection)
+            }
+        };
+        if let Err(error) = result {
+            error!(%error, "the engine did not take the answer of a key source");
+        }
+    }
+
+    /// A handshake is complete: its session begins, if it gets a socket to the backend.
+    pub(super) fn on_connected(&mut self, io: &mut Io, connection: ConnectionHandle) {
+        let Entry::Handshake(handshake) = self.sessions.remove(connection) else {
+            return;
+        };
+        let Some(agreed) = io.endpoint().info(connection) else {
+            return;
+        };
+        self.counters.handshakes_completed += 1;
+        let identity = handshake.identity.clone().unwrap_or_default();
+        // Others may have completed since it was asked for its key.
+        if self.is_full_for(&identity) {
+            let why = "there are as many as there may be";
+            return self.turn_away(io, connection, &handshake, EndReason::TooManySessions, why);
+        }
+        let upstream = Upstream::connect(self.policy.backend).and_then(|upstream| {
+            self.upstreams.watch(&upstream, connection.index())?;
+            Ok((upstream.local_addr()?, upstream))
+        });
+        let (local, upstream) = match upstream {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                return self.turn_away(io, connection, &handshake, EndReason::NoUpstream, error);
+            }
+        };
+        if self.policy.replace_same_identity
+            && let Some(older) = self.sessions.of_identity(&identity)
+        {
+            self.end(io, older, EndReason::Replaced);
+        }
+        let now = io.now();
+        if let Some(idle_timeout) = self.policy.idle_timeout
+            && self.sessions.established() == 0
+        {
+            self.next_idle_scan = now + Self::idle_pass(idle_timeout);
+        }
+        let session = Session {
+            connection,
+            upstream,
+            identity,
+            started: now,
+            last_heard: now,
+            to_backend: Traffic::default(),
+            to_device: Traffic::default(),
+            path: agreed.path,
+            suite: agreed.cipher_suite,
+            own_cid: agreed.own_cid,
+            ending: None,
+        };
+        info!(
+            identity = %escaped(&session.identity),
+            suite = %session.suite,
+            cid = ?agreed.own_cid,
+            peer_cid = ?agreed.peer_cid,
+            peer = %session.path.peer(),
+            upstream = %local,
+            "session started"
+        );
+        self.sessions.establish(session);
+    }
+
+    /// The device has moved.
+    pub(super) fn on_path_changed(&mut self, io: &mut Io, connection: ConnectionHandle) {
+        self.counters.address_changes += 1;
+        if let Some(path) = io.endpoint().path(connection)
+            && let Some(session) = self.sessions.session(connection)
+        {
+            debug!(
+                identity = %escaped(&session.identity),
+                cid = ?session.own_cid,
+                from = %session.path.peer(),
+                to = %path.peer(),
+                "session moved"
+            );
+            session.path = path;
+        }
+    }
+
+    /// A handshake has failed or a session is over.
+    pub(super) fn on_closed(
+        &mut self,
+        io: &mut Io,
+        connection: ConnectionHandle,
+        reason: CloseReason,
+    ) {
+        match (self.sessions.remove(connection), reason) {
+            (Entry::Session(session), reason) => self.log_end(io, &session, reason),
+            (Entry::Handshake(handshake), CloseReason::HandshakeFailed(error)) => {
+                self.on_handshake_failed(io, &handshake, error);
+            }
+            // Its place went to the handshake that took over.
+            (_, CloseReason::HandshakeFailed(error)) => {
+                self.counters.handshakes_failed[FailureReason::from(error) as usize] += 1;
+            }
+            // One that was turned away.
+            _ => {}
+        }
+    }
+
+    /// Ends a session: the device is told, and [`Relay::on_closed`] follows.
+    pub(super) fn end(&mut self, io: &mut Io, connection: ConnectionHandle, reason: EndReason) {
+        if let Some(session) = self.sessions.session(connection) {
+            session.ending = Some(reason);
+            io.endpoint().close(connection);
+        }
+    }
+
+    /// Whether there is no room for a session of `identity`. One that takes an older one's place always has room, or a
+    /// device that restarts could not come back.
+    fn is_full_for(&self, identity: &[u8]) -> bool {
+        let replaces =
+            self.policy.replace_same_identity && self.sessions.of_identity(identity).is_some();
+        !replaces && self.sessions.established() >= self.policy.max_sessions
+    }
+
+    /// Ends a handshake at once, for a reason that need not be hidden from the client.
+    fn give_up(
+        &mut self,
+        io: &mut Io,
+        connection: ConnectionHandle,
+        reason: FailureReason,
+        why: impl fmt::Display,
+    ) {
+        self.tell(io, connection, reason, why);
+        io.endpoint().close(connection);
+    }
+
+    /// Ends a session that has not begun.
+    fn turn_away(
+        &mut self,
+        io: &mut Io,
+        connection: ConnectionHandle,
+        handshake: &Handshake,
+        reason: EndReason,
+        why: impl fmt::Display,
+    ) {
+        self.counters.sessions_ended[reason as usize] += 1;
+        if self.log_limit.allows(io.now()) {
+            let identity = handshake.identity.as_deref().unwrap_or_default();
+            let identity = escaped(identity);
+            let peer = handshake.path.peer();
+            warn!(%identity, %peer, %reason, %why, "session turned away");
+        }
+        io.endpoint().close(connection);
+    }
+
+    /// Logs why a handshake is going to fail, once.
+    fn tell(
+        &mut self,
+        io: &Io,
+        connection: ConnectionHandle,
+        reason: FailureReason,
+        why: impl fmt::Display,
+    ) {
+        let Some(handshake) = self.sessions.handshake(connection) else {
+            return;
+        };
+        handshake.told = Some(reason);
+        if self.log_limit.allows(io.now()) {
+            log_failure(handshake.path.peer(), handshake.identity.as_deref(), why);
+        }
+    }
+
+    fn on_handshake_failed(&mut self, io: &Io, handshake: &Handshake, error: HandshakeError) {
+        let reason = handshake.told.unwrap_or_else(|| error.into());
+        self.counters.handshakes_failed[reason as usize] += 1;
+        // Beginning again is no failure, and at the end nobody wants to know.
+        let unworthy = matches!(reason, FailureReason::Restarted | FailureReason::Shutdown);
+        if handshake.told.is_none() && !unworthy && self.log_limit.allows(io.now()) {
+            log_failure(handshake.path.peer(), handshake.identity.as_deref(), error);
+        }
+    }
+
+    fn log_end(&mut self, io: &Io, session: &Session, reason: CloseReason) {
+        let end = session.ending.unwrap_or_else(|| reason.into());
+        self.counters.sessions_ended[end as usize] += 1;
+        let alert = match reason {
+            CloseReason::PeerAlert(description) => Some(description),
+            _ => None,
+        };
+        info!(
+            identity = %escaped(&session.identity),
+            suite = %session.suite,
+            cid = ?session.own_cid,
+            peer = %session.path.peer(),
+            seconds = io.now().saturating_since(session.started).as_secs_f32(),
+            to_backend = session.to_backend.datagrams,
+            to_backend_bytes = session.to_backend.bytes,
+            to_device = session.to_device.datagrams,
+            to_device_bytes = session.to_device.bytes,
+            reason = %end,
+            alert = alert.map(tracing::field::display),
+            "session ended"
+        );
+    }
+}
+
+fn log_failure(peer: SocketAddr, identity: Option<&[u8]>, why: impl fmt::Display) {
+    let identity = identity.map(|identity| tracing::field::display(escaped(identity)));
+    warn!(%peer, identity, %why, "handshake failed");
+}

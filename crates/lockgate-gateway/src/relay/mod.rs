@@ -1,0 +1,280 @@
+//! What the proxy does with every datagram, and the policy of sessions.
+//!
+//! ```text
+//! device -> Driver -> Relay::on_application -> the session's socket -> backend
+//! backend -> the session's socket -> Upstreams -> Relay::on_ready -> sealed in place -> Driver -> device
+//! ```
+//!
+//! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation, no lock, no
+//! channel and no log line.
+
+mod counters;
+mod events;
+mod keylog;
+mod log_limit;
+mod lookup;
+mod reason;
+mod sessions;
+mod upstream;
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
+use lockgate_dtls::{ConnectionHandle, Event, Instant, SendError};
+use lockgate_tokio::{Io, MAX_DATAGRAM_LEN, Path, Service};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use self::keylog::KeyLog;
+pub(crate) use self::lookup::{Answer, Lookups};
+pub(crate) use self::upstream::has_route;
+pub use self::{
+    counters::{Counters, Traffic},
+    reason::{EndReason, FailureReason},
+};
+use log_limit::LogLimit;
+use sessions::Sessions;
+use upstream::Upstreams;
+
+/// How many sessions are looked at in one go for those that have been silent for too long.
+const IDLE_CHUNK: usize = 1024;
+/// How many messages from outside the worker are taken in one go.
+const COMMANDS: usize = 64;
+
+/// What is asked of a worker.
+pub(crate) enum Command {
+    /// The answer to a look-up.
+    Key {
+        /// Whose key was asked for.
+        connection: ConnectionHandle,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Tell the numbers.
+    Counters(oneshot::Sender<Counters>),
+    /// Stop serving.
+    Stop,
+}
+
+/// What sessions go by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// Where datagrams go.
+    pub(crate) backend: SocketAddr,
+    /// After how much silence of its device a session ends.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// How many sessions there may be.
+    pub(crate) max_sessions: usize,
+    /// Whether a new session ends the older one of its identity.
+    pub(crate) replace_same_identity: bool,
+}
+
+/// The service behind one worker's sockets.
+pub(crate) struct Relay {
+    policy: Policy,
+    sessions: Sessions,
+    upstreams: Upstreams,
+    lookups: Lookups,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// Taken from `commands` while polling for readiness.
+    next_command: Option<Command>,
+    counters: Counters,
+    log_limit: LogLimit,
+    key_log: Option<KeyLog>,
+    /// One datagram of the backend, with room around it to be sealed in place.
+    from_backend: Box<[u8]>,
+    /// When silent sessions are looked for again.
+    next_idle_scan: Instant,
+}
+
+impl Relay {
+    /// Must be called within the worker's tokio runtime.
+    pub(crate) fn new(
+        policy: Policy,
+        lookups: Lookups,
+        commands: mpsc::UnboundedReceiver<Command>,
+        key_log: Option<KeyLog>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            policy,
+            sessions: Sessions::default(),
+            upstreams: Upstreams::new()?,
+            lookups,
+            commands,
+            next_command: None,
+            counters: Counters::default(),
+            log_limit: LogLimit::default(),
+            key_log,
+            from_backend: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
+            next_idle_scan: Instant::default(),
+        })
+    }
+
+    /// The numbers until now.
+    pub(crate) fn counters(&self, io: &Io) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.sessions = self.sessions.established() as u64;
+        counters.io = *io.counters();
+        counters
+    }
+
+    /// Takes one datagram from the backend of the session at `index`.
+    fn relay_to_device(&mut self, io: &mut Io, index: usize) {
+        let Some(session) = self.sessions.session_at(index) else {
+            return; // It ended a moment ago.
+        };
+        let space = &mut self.from_backend[MAX_HEADROOM..MAX_HEADROOM + MAX_DATAGRAM_LEN];
+        let len = match session.upstream.recv(space) {
+            Ok(len) => len,
+            Err(error) => {
+                match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::ConnectionRefused => self.counters.backend_refused += 1,
+                    _ => self.counters.backend_errors += 1,
+                }
+                return;
+            }
+        };
+        let payload = MAX_HEADROOM..MAX_HEADROOM + len;
+        match io.send_in_place(session.connection, &mut self.from_backend, payload) {
+            Ok(()) => {
+                session.to_device.add(len);
+                self.counters.to_devices.add(len);
+            }
+            Err(SendError::TooLarge { .. }) => self.counters.too_large_for_device += 1,
+            Err(_) => self.counters.lost_to_devices += 1,
+        }
+    }
+
+    fn obey(&mut self, io: &mut Io, command: Command) -> ControlFlow<()> {
+        match command {
+            Command::Key { connection, answer } => self.on_key(io, connection, answer),
+            Command::Counters(to) => {
+                // Whoever asked may have gone.
+                let _ = to.send(self.counters(io));
+            }
+            Command::Stop => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// How long it takes to look at all sessions for silent ones: their end comes at most so much late.
+    fn idle_pass(idle_timeout: Duration) -> Duration {
+        (idle_timeout / 16).clamp(Duration::from_millis(20), Duration::from_mins(1))
+    }
+
+    /// Ends sessions whose device has been silent for too long, a part of the table at a time.
+    fn scan_idle(&mut self, io: &mut Io) {
+        let Some(idle_timeout) = self.policy.idle_timeout else {
+            return;
+        };
+        let now = io.now();
+        let parts = self.sessions.len().div_ceil(IDLE_CHUNK).max(1) as u32;
+        self.next_idle_scan = now + Self::idle_pass(idle_timeout) / parts;
+        let idle = u64::try_from(idle_timeout.as_micros()).unwrap_or(u64::MAX);
+        let Some(before) = now.as_micros().checked_sub(idle) else {
+            return;
+        };
+        let mut silent = Vec::new();
+        self.sessions
+            .silent(Instant::from_micros(before), IDLE_CHUNK, &mut silent);
+        for connection in silent {
+            self.end(io, connection, EndReason::Idle);
+        }
+    }
+}
+
+impl Service for Relay {
+    fn on_application(&mut self, io: &mut Io, connection: ConnectionHandle, payload: &mut [u8]) {
+        let Some(session) = self.sessions.session(connection) else {
+            self.counters.lost_to_backend += 1;
+            return;
+        };
+        session.last_heard = io.now();
+        let sent = session.upstream.send(payload);
+        self.counters.backend_refused += sent.refused;
+        if sent.done {
+            session.to_backend.add(payload.len());
+            self.counters.to_backend.add(payload.len());
+        } else {
+            self.counters.lost_to_backend += 1;
+            self.counters.backend_errors += u64::from(sent.refused == 0);
+        }
+    }
+
+    fn on_event(&mut self, io: &mut Io, connection: ConnectionHandle, event: Event) {
+        match event {
+            Event::PskRequested => self.on_psk_requested(io, connection),
+            Event::Connected => self.on_connected(io, connection),
+            Event::PathChanged => self.on_path_changed(io, connection),
+            Event::Closed(reason) => self.on_closed(io, connection, reason),
+            Event::KeyLog(entry) => {
+                if let Some(key_log) = &mut self.key_log {
+                    key_log.write(&entry);
+                }
+            }
+        }
+    }
+
+    fn on_progress(&mut self, io: &mut Io, connection: ConnectionHandle, path: Path) {
+        let _ = io;
+        if self.sessions.session(connection).is_none() {
+            self.sessions.begin(connection, path);
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ready = self.upstreams.poll_ready(cx).is_ready();
+        if self.next_command.is_none() {
+            // A closed channel means that the proxy is gone; the worker ends then, too.
+            if let Poll::Ready(command) = self.commands.poll_recv(cx) {
+                self.next_command = Some(command.unwrap_or(Command::Stop));
+            }
+        }
+        ready |= self.next_command.is_some();
+        if ready {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn on_ready(&mut self, io: &mut Io) -> ControlFlow<()> {
+        for _ in 0..COMMANDS {
+            let Some(command) = self
+                .next_command
+                .take()
+                .or_else(|| self.commands.try_recv().ok())
+            else {
+                break;
+            };
+            self.obey(io, command)?;
+        }
+        let mut set = [0; upstream::BATCH];
+        let ready = self.upstreams.ready(&mut set);
+        for &index in &set[..ready] {
+            self.relay_to_device(io, index);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let watches = self.policy.idle_timeout.is_some() && self.sessions.established() > 0;
+        let scan = watches.then_some(self.next_idle_scan);
+        scan.into_iter().chain(self.log_limit.deadline()).min()
+    }
+
+    fn on_deadline(&mut self, io: &mut Io) {
+        let left_out = self.log_limit.take_left_out(io.now());
+        if left_out > 0 {
+            self.counters.unlogged_failures += left_out;
+            tracing::warn!(count = left_out, "more handshakes failed within one second");
+        }
+        if self.next_idle_scan <= io.now() {
+            self.scan_idle(io);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Who is connected: one entry for each of the engine's connections, found by its index.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use lockgate_dtls::{CipherSuite, ConnectionHandle, Instant, OwnCid};
+use lockgate_tokio::Path;
+use tokio::task::AbortHandle;
+
+use super::counters::Traffic;
+use super::reason::{EndReason, FailureReason};
+use super::upstream::Upstream;
+
+/// A handshake under way.
+pub(super) struct Handshake {
+    pub(super) connection: ConnectionHandle,
+    pub(super) path: Path,
+    /// Once the client has said it.
+    pub(super) identity: Option<Rc<[u8]>>,
+    /// The look-up of its key, while that goes on.
+    pub(super) lookup: Option<AbortHandle>,
+    /// Why it will fail, when that is known and logged before the engine knows.
+    pub(super) told: Option<FailureReason>,
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        // Nobody waits for the key any more. So there are never more look-ups than handshakes, which are capped.
+        if let Some(lookup) = &self.lookup {
+            lookup.abort();
+        }
+    }
+}
+
+/// An established session. There may be a hundred thousand, so it holds no buffer and no task.
+pub(super) struct Session {
+    pub(super) connection: ConnectionHandle,
+    pub(super) upstream: Upstream,
+    pub(super) identity: Rc<[u8]>,
+    pub(super) started: Instant,
+    /// When the device was last heard.
+    pub(super) last_heard: Instant,
+    pub(super) to_backend: Traffic,
+    pub(super) to_device: Traffic,
+    // What the last log line tells; the engine may have forgotten it by then.
+    pub(super) path: Path,
+    pub(super) suite: CipherSuite,
+    pub(super) own_cid: OwnCid,
+    /// Why we are ending it.
+    pub(super) ending: Option<EndReason>,
+}
+
+/// What is at one index. Sessions are boxed, so that the table stays small while it grows.
+pub(super) enum Entry {
+    Vacant,
+    Handshake(Box<Handshake>),
+    Session(Box<Session>),
+}
+
+impl Entry {
+    fn connection(&self) -> Option<ConnectionHandle> {
+        match self {
+            Self::Vacant => None,
+            Self::Handshake(handshake) => Some(handshake.connection),
+            Self::Session(session) => Some(session.connection),
+        }
+    }
+}
+
+/// All handshakes and sessions.
+#[derive(Default)]
+pub(super) struct Sessions {
+    entries: Vec<Entry>,
+    by_identity: HashMap<Rc<[u8]>, ConnectionHandle>,
+    established: usize,
+    /// Where the search for silent sessions goes on.
+    cursor: usize,
+}
+
+impl Sessions {
+    /// How many sessions there are, handshakes not counted.
+    pub(super) const fn established(&self) -> usize {
+        self.established
+    }
+
+    /// Remembers a handshake; nothing when its connection is known already.
+    pub(super) fn begin(&mut self, connection: ConnectionHandle, path: Path) {
+        let index = connection.index();
+        if self.entries.len() <= index {
+            self.entries.resize_with(index + 1, || Entry::Vacant);
+        }
+        let entry = &mut self.entries[index];
+        if entry.connection() != Some(connection) {
+            // Whatever was here before is over; its last event is on its way.
+            self.established -= usize::from(matches!(entry, Entry::Session(_)));
+            *entry = Entry::Handshake(Box::new(Handshake {
+                connection,
+                path,
+                identity: None,
+                lookup: None,
+                told: None,
+            }));
+        }
+    }
+
+    pub(super) fn handshake(&mut self, connection: ConnectionHandle) -> Option<&mut Handshake> {
+        match self.entries.get_mut(connection.index())? {
+            Entry::Handshake(handshake) if handshake.connection == connection => Some(handshake),
+            _ => None,
+        }
+    }
+
+    pub(super) fn session(&mut self, connection: ConnectionHandle) -> Option<&mut Session> {
+        let session = self.session_at(connection.index())?;
+        (session.connection == connection).then_some(session)
+    }
+
+    /// The session at an index, whatever its generation.
+    pub(super) fn session_at(&mut self, index: usize) -> Option<&mut Session> {
+        match self.entries.get_mut(index)? {
+            Entry::Session(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The live session of an identity.
+    pub(super) fn of_identity(&self, identity: &[u8]) -> Option<ConnectionHandle> {
+        self.by_identity.get(identity).copied()
+    }
+
+    /// A handshake has become a session. The identity now means this one.
+    pub(super) fn establish(&mut self, session: Session) {
+        let connection = session.connection;
+        self.by_identity
+            .insert(Rc::clone(&session.identity), connection);
+        if let Some(entry) = self.entries.get_mut(connection.index()) {
+            *entry = Entry::Session(Box::new(session));
+            self.established += 1;
+        }
+    }
+
+    /// Takes out what a connection has here.
+    pub(super) fn remove(&mut self, connection: ConnectionHandle) -> Entry {
+        let Some(entry) = self.entries.get_mut(connection.index()) else {
+            return Entry::Vacant;
+        };
+        if entry.connection() != Some(connection) {
+            return Entry::Vacant;
+        }
+        let entry = std::mem::replace(entry, Entry::Vacant);
+        if let Entry::Session(session) = &entry {
+            self.established -= 1;
+            if self.by_identity.get(&session.identity) == Some(&connection) {
+                self.by_identity.remove(&session.identity);
+            }
+        }
+        entry
+    }
+
+    /// Looks at the next `count` entries, beginning where the last search ended, and names the sessions that were last
+    /// heard before `before`.
+    pub(super) fn silent(
+        &mut self,
+        before: Instant,
+        count: usize,
+        found: &mut Vec<ConnectionHandle>,
+    ) {
+        for _ in 0..count.min(self.entries.len()) {
+            if self.cursor >= self.entries.len() {
+                self.cursor = 0;
+            }
+            if let Entry::Session(session) = &self.entries[self.cursor]
+                && session.last_heard < before
+                && session.ending.is_none()
+            {
+                found.push(session.connection);
+            }
+            self.cursor += 1;
+        }
+    }
+
+    /// How many indices are in use or have been.
+    pub(super) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
