@@ -8,7 +8,8 @@ pub const MAX_ADDRESS_LEN: usize = 40;
 
 /// The address of a peer on some link, as small as the link allows: every session keeps one.
 pub trait Address: Copy + Eq + Debug {
-    /// Writes the bytes that tell this address from every other, for cookies and tables, and returns how many.
+    /// Writes the bytes that tell this address from every other, for cookies and tables, and returns how many. What
+    /// tells most peers apart comes first: tables hash the first 24 bytes.
     fn write(&self, out: &mut [u8; MAX_ADDRESS_LEN]) -> usize;
 
     /// The group whose half-open handshakes are capped together: one IPv4 address, or one IPv6 /64.
@@ -109,10 +110,10 @@ impl From<SocketAddr> for UdpPath {
 impl Address for UdpPath {
     fn write(&self, out: &mut [u8; MAX_ADDRESS_LEN]) -> usize {
         out[..16].copy_from_slice(&self.remote);
-        out[16..32].copy_from_slice(&self.local);
-        out[32..36].copy_from_slice(&self.scope_id.to_be_bytes());
-        out[36..38].copy_from_slice(&self.port.to_be_bytes());
-        out[38] = self.flags;
+        out[16..18].copy_from_slice(&self.port.to_be_bytes());
+        out[18..22].copy_from_slice(&self.scope_id.to_be_bytes());
+        out[22] = self.flags;
+        out[23..39].copy_from_slice(&self.local);
         39
     }
 

@@ -65,6 +65,8 @@ pub struct Association {
     #[cfg(feature = "exporter")]
     pub(crate) exporter: ExporterSecret,
     pub(crate) suite: CipherSuite,
+    /// Of the suite; looked up once, because every record needs them.
+    parameters: SuiteParameters,
     /// The longest content, with inner type and padding, that the peer takes.
     pub(crate) peer_limit: u16,
     pub(crate) role: Role,
@@ -126,6 +128,7 @@ impl From<DropReason> for Refused {
 pub(crate) struct Agreed {
     pub(crate) role: Role,
     pub(crate) suite: CipherSuite,
+    pub(crate) parameters: SuiteParameters,
     pub(crate) keys: TrafficKeys,
     pub(crate) own_cid: OwnCid,
     pub(crate) peer_cid: PeerCid,
@@ -147,6 +150,7 @@ impl Association {
             #[cfg(feature = "exporter")]
             exporter: agreed.exporter,
             suite: agreed.suite,
+            parameters: agreed.parameters,
             peer_limit: agreed.peer_limit,
             role: agreed.role,
             own_cid: agreed.own_cid,
@@ -194,12 +198,8 @@ impl Association {
         layout.before() + layout.after()
     }
 
-    pub(crate) fn parameters(&self) -> SuiteParameters {
-        // An association only ever comes from a handshake or an export, which know their suite.
-        self.suite.parameters().unwrap_or(SuiteParameters {
-            aead: crate::crypto::AeadAlgorithm::Aes128Gcm,
-            hash: crate::crypto::HashAlgorithm::Sha256,
-        })
+    pub(crate) const fn parameters(&self) -> SuiteParameters {
+        self.parameters
     }
 
     pub(crate) fn expand<P: Provider>(

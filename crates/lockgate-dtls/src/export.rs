@@ -217,7 +217,7 @@ impl Association {
             _ => return Err(Malformed),
         };
         let suite = CipherSuite(reader.u16()?);
-        suite.parameters().ok_or(Malformed)?;
+        let parameters = suite.parameters().ok_or(Malformed)?;
         let keys = TrafficKeys {
             write_key: *reader.array()?,
             read_key: *reader.array()?,
@@ -253,6 +253,7 @@ impl Association {
         let mut this = Self::new(Agreed {
             role,
             suite,
+            parameters,
             keys,
             own_cid,
             peer_cid,

@@ -27,7 +27,9 @@ fn fragment(msg_type: u8, length: u32, seq: u16, offset: u32, body: &[u8]) -> Ve
 /// A pair whose client has sent its second hello; the server's flight is held back.
 fn waiting_server(seed: u64) -> Pair {
     let mut pair = Pair::new(seed);
-    pair.tamper = Some(Box::new(|to, datagram| !(to == Side::Client && datagram[13] == 2)));
+    pair.tamper = Some(Box::new(|to, datagram| {
+        !(to == Side::Client && datagram[13] == 2)
+    }));
     pair.connect();
     pair.run_for(Duration::from_millis(100));
     assert_eq!(pair.server.endpoint.half_open(), 1);
@@ -38,7 +40,11 @@ fn waiting_server(seed: u64) -> Pair {
 /// After the noise the client's retransmission brings the handshake home.
 fn finishes(mut pair: Pair) {
     pair.run_for(Duration::from_secs(20));
-    assert!(pair.server.connected().is_some(), "{:?}", pair.server.closed());
+    assert!(
+        pair.server.connected().is_some(),
+        "{:?}",
+        pair.server.closed()
+    );
     assert!(pair.client.connected().is_some());
 }
 
@@ -46,7 +52,9 @@ fn finishes(mut pair: Pair) {
 fn entry_1_overlapping_fragments_cannot_rewrite_what_arrived_first() {
     let mut pair = Pair::new(1);
     // The client's key exchange is cut in two, with a forged overlap between the parts.
-    pair.tamper = Some(Box::new(|to, datagram| !(to == Side::Server && datagram.get(13) == Some(&16))));
+    pair.tamper = Some(Box::new(|to, datagram| {
+        !(to == Side::Server && datagram.get(13) == Some(&16))
+    }));
     pair.connect();
     pair.run_for(Duration::from_millis(100));
     pair.tamper = None;
@@ -94,7 +102,11 @@ fn entry_1_a_hundred_fragments_for_a_later_message_are_bounded_and_give_way() {
     for i in 0..100 {
         pair.inject(Side::Server, home, &fragment(11, 300, 7, i, &[0xaa]));
         pair.inject(Side::Server, home, &fragment(11, 60_000, 5, i, &[0xaa]));
-        pair.inject(Side::Server, home, &fragment(11, 0x00ff_ffff, 4, i, &[0xaa]));
+        pair.inject(
+            Side::Server,
+            home,
+            &fragment(11, 0x00ff_ffff, 4, i, &[0xaa]),
+        );
     }
     pair.run_for(Duration::ZERO);
     assert!(pair.server.dropped(DropReason::ReassemblyFull) >= 200);
@@ -121,15 +133,28 @@ fn entry_2_records_of_future_epochs_neither_buffer_nor_poison() {
     finishes(pair);
     // And on an established session: a huge sequence number in a forged record leaves the window alone.
     for cid in [CidConfig::Off, CidConfig::Length(8)] {
-        let config = Config { cid, ..Config::default() };
+        let config = Config {
+            cid,
+            ..Config::default()
+        };
         let mut pair = Pair::with(
             5,
-            EndpointConfig { config, ..client_config() },
-            EndpointConfig { config, ..EndpointConfig::default() },
+            EndpointConfig {
+                config,
+                ..client_config()
+            },
+            EndpointConfig {
+                config,
+                ..EndpointConfig::default()
+            },
         );
         let (client, _) = pair.established();
         let mut out = [0; 200];
-        let (range, _) = pair.client.endpoint.send(client, b"x", &mut out).expect("live");
+        let (range, _) = pair
+            .client
+            .endpoint
+            .send(client, b"x", &mut out)
+            .expect("live");
         let mut forged = out[range].to_vec();
         forged[5..11].copy_from_slice(&[0xff; 6]);
         pair.inject(Side::Server, home, &forged);
@@ -150,7 +175,11 @@ fn entry_3_lengths_in_clear_text_bodies_are_checked() {
                 let mut pair = Pair::new(6);
                 let mut left = 3;
                 pair.tamper = Some(Box::new(move |to, datagram| {
-                    if to == direction && left > 0 && datagram[3..5] == [0, 0] && at < datagram.len() {
+                    if to == direction
+                        && left > 0
+                        && datagram[3..5] == [0, 0]
+                        && at < datagram.len()
+                    {
                         datagram[at] = value;
                         left -= 1;
                     }
@@ -167,7 +196,11 @@ fn entry_3_lengths_in_clear_text_bodies_are_checked() {
 fn entry_4_application_data_in_clear_text_is_never_delivered() {
     let mut pair = waiting_server(7);
     let (home, there) = (pair.client_address, pair.server_address);
-    let record = [&[23, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 5][..], b"hello"].concat();
+    let record = [
+        &[23, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 5][..],
+        b"hello",
+    ]
+    .concat();
     pair.inject(Side::Server, home, &record);
     pair.inject(Side::Client, there, &record);
     pair.run_for(Duration::ZERO);
@@ -180,13 +213,19 @@ fn entry_4_application_data_in_clear_text_is_never_delivered() {
 #[test]
 fn entry_4_finished_in_clear_text_is_fatal() {
     let mut pair = Pair::new(8);
-    pair.tamper = Some(Box::new(|to, datagram| !(to == Side::Server && datagram.get(13) == Some(&16))));
+    pair.tamper = Some(Box::new(|to, datagram| {
+        !(to == Side::Server && datagram.get(13) == Some(&16))
+    }));
     pair.connect();
     pair.run_for(Duration::from_millis(100));
     let home = pair.client_address;
     let mut body = (common::IDENTITY.len() as u16).to_be_bytes().to_vec();
     body.extend_from_slice(common::IDENTITY);
-    pair.inject(Side::Server, home, &fragment(16, body.len() as u32, 2, 0, &body));
+    pair.inject(
+        Side::Server,
+        home,
+        &fragment(16, body.len() as u32, 2, 0, &body),
+    );
     pair.inject(Side::Server, home, &fragment(20, 12, 3, 0, &[0; 12]));
     pair.run_for(Duration::from_millis(1));
     let (_, reason) = pair.server.closed().expect("fatal");
@@ -203,7 +242,9 @@ fn entry_4_messages_out_of_their_state_are_fatal_to_their_handshake_alone() {
         let (client, server) = pair.established();
         pair.client_address.set_port(2222);
         pair.server_address.set_port(2);
-        pair.tamper = Some(Box::new(|to, datagram| !(to == Side::Server && datagram.get(13) == Some(&16))));
+        pair.tamper = Some(Box::new(|to, datagram| {
+            !(to == Side::Server && datagram.get(13) == Some(&16))
+        }));
         pair.connect();
         pair.run_for(Duration::from_millis(100));
         pair.tamper = None;
@@ -213,13 +254,22 @@ fn entry_4_messages_out_of_their_state_are_fatal_to_their_handshake_alone() {
         if msg_type != 1 {
             // A ClientHello goes another way: it asks for a cookie.
             let (_, reason) = pair.server.closed().expect("fatal");
-            assert!(matches!(reason, CloseReason::HandshakeFailed(HandshakeError::PeerMisbehaved(_))), "{reason:?}");
+            assert!(
+                matches!(
+                    reason,
+                    CloseReason::HandshakeFailed(HandshakeError::PeerMisbehaved(_))
+                ),
+                "{reason:?}"
+            );
         }
         pair.client_address.set_port(1111);
         pair.server_address.set_port(1);
         pair.send_from_client(client, b"unharmed");
         pair.run_for(Duration::from_secs(1));
-        assert_eq!(pair.server.received.pop_front(), Some((server, b"unharmed".to_vec())));
+        assert_eq!(
+            pair.server.received.pop_front(),
+            Some((server, b"unharmed".to_vec()))
+        );
     }
 }
 
@@ -242,7 +292,9 @@ fn entry_4_a_changed_hello_after_the_cookie_is_asked_for_another() {
     let (_, reason) = pair.client.closed().expect("gave up");
     assert_eq!(
         reason,
-        CloseReason::HandshakeFailed(HandshakeError::PeerMisbehaved(PeerMisbehaved::TooManyCookies))
+        CloseReason::HandshakeFailed(HandshakeError::PeerMisbehaved(
+            PeerMisbehaved::TooManyCookies
+        ))
     );
 }
 
@@ -269,7 +321,9 @@ fn entry_5_never_more_bytes_to_an_unproved_address_than_came_from_it() {
         let mut input = lockgate_dtls::Datagram::new(&mut copy);
         let mut answered = 0;
         while let Some(received) =
-            pair.server.endpoint.handle(pair.now, lockgate_dtls::UdpPath::from(from), &mut input)
+            pair.server
+                .endpoint
+                .handle(pair.now, lockgate_dtls::UdpPath::from(from), &mut input)
         {
             if let lockgate_dtls::Received::Reply(range) = received {
                 answered += range.len();
@@ -288,16 +342,29 @@ fn entry_5_never_more_bytes_to_an_unproved_address_than_came_from_it() {
 #[test]
 fn entry_5_a_forged_hello_never_harms_a_live_session() {
     for cid in [CidConfig::Off, CidConfig::Length(8)] {
-        let config = Config { cid, ..Config::default() };
+        let config = Config {
+            cid,
+            ..Config::default()
+        };
         let mut pair = Pair::with(
             12,
-            EndpointConfig { config, ..client_config() },
-            EndpointConfig { config, ..EndpointConfig::default() },
+            EndpointConfig {
+                config,
+                ..client_config()
+            },
+            EndpointConfig {
+                config,
+                ..EndpointConfig::default()
+            },
         );
         let (client, server) = pair.established();
         let (first, second) = {
-            let hellos: Vec<_> =
-                pair.log.iter().filter(|(to, d)| *to == Side::Server && d[13] == 1).map(|(_, d)| d.clone()).collect();
+            let hellos: Vec<_> = pair
+                .log
+                .iter()
+                .filter(|(to, d)| *to == Side::Server && d[13] == 1)
+                .map(|(_, d)| d.clone())
+                .collect();
             (hellos[0].clone(), hellos[1].clone())
         };
         let home = pair.client_address;
@@ -318,18 +385,30 @@ fn entry_5_a_forged_hello_never_harms_a_live_session() {
         assert_eq!(pair.server.endpoint.half_open(), 0);
         pair.send_from_client(client, b"after");
         pair.run_for(Duration::from_secs(1));
-        assert_eq!(pair.server.received.back(), Some(&(server, b"after".to_vec())));
+        assert_eq!(
+            pair.server.received.back(),
+            Some(&(server, b"after".to_vec()))
+        );
     }
 }
 
 #[test]
 fn entry_5_a_client_that_lost_its_state_replaces_its_session_when_it_completes() {
     for cid in [CidConfig::Off, CidConfig::Length(0)] {
-        let config = Config { cid, ..Config::default() };
+        let config = Config {
+            cid,
+            ..Config::default()
+        };
         let mut pair = Pair::with(
             13,
-            EndpointConfig { config, ..client_config() },
-            EndpointConfig { config, ..EndpointConfig::default() },
+            EndpointConfig {
+                config,
+                ..client_config()
+            },
+            EndpointConfig {
+                config,
+                ..EndpointConfig::default()
+            },
         );
         let (client, server) = pair.established();
         pair.client.endpoint.discard(client);
@@ -337,7 +416,10 @@ fn entry_5_a_client_that_lost_its_state_replaces_its_session_when_it_completes()
         assert_eq!(pair.server.closed(), Some((server, CloseReason::Replaced)));
         pair.send_from_client(client, b"again");
         pair.run_for(Duration::from_secs(1));
-        assert_eq!(pair.server.received.pop_front(), Some((newer, b"again".to_vec())));
+        assert_eq!(
+            pair.server.received.pop_front(),
+            Some((newer, b"again".to_vec()))
+        );
         assert_eq!(pair.server.endpoint.connections(), 1);
     }
 }
@@ -365,10 +447,17 @@ fn entry_6_noise_from_one_address_ends_nobody_elses_session() {
             pair.run_for(Duration::from_millis(10));
             pair.send_from_client(client, &round.to_be_bytes());
             pair.run_for(Duration::from_millis(50));
-            assert_eq!(pair.server.received.pop_back(), Some((server, round.to_be_bytes().to_vec())));
+            assert_eq!(
+                pair.server.received.pop_back(),
+                Some((server, round.to_be_bytes().to_vec()))
+            );
         }
     }
-    assert!(pair.server.closed().is_none_or(|(handle, _)| handle != server));
+    assert!(
+        pair.server
+            .closed()
+            .is_none_or(|(handle, _)| handle != server)
+    );
 }
 
 #[test]
@@ -385,20 +474,37 @@ fn entry_7_no_key_means_no_session_and_no_empty_key() {
 #[test]
 fn entry_8_what_both_do_not_share_has_a_name() {
     use lockgate_dtls::{CipherSuite, SuiteList};
-    let config = Config { cipher_suites: SuiteList::new(&[CipherSuite::PSK_AES_256_CCM]), ..Config::default() };
-    let other = Config { cipher_suites: SuiteList::new(&[CipherSuite::PSK_AES_128_CCM_8]), ..Config::default() };
+    let config = Config {
+        cipher_suites: SuiteList::new(&[CipherSuite::PSK_AES_256_CCM]),
+        ..Config::default()
+    };
+    let other = Config {
+        cipher_suites: SuiteList::new(&[CipherSuite::PSK_AES_128_CCM_8]),
+        ..Config::default()
+    };
     let mut pair = Pair::with(
         16,
-        EndpointConfig { config, ..client_config() },
-        EndpointConfig { config: other, ..EndpointConfig::default() },
+        EndpointConfig {
+            config,
+            ..client_config()
+        },
+        EndpointConfig {
+            config: other,
+            ..EndpointConfig::default()
+        },
     );
     pair.connect();
     pair.run_for(Duration::from_secs(1));
     assert_eq!(
         pair.server.closed().expect("told").1,
-        CloseReason::HandshakeFailed(HandshakeError::PeerIncompatible(PeerIncompatible::NoCommonCipherSuite))
+        CloseReason::HandshakeFailed(HandshakeError::PeerIncompatible(
+            PeerIncompatible::NoCommonCipherSuite
+        ))
     );
-    assert_eq!(pair.client.closed().expect("told").1.to_string(), "the peer gave up: handshake_failure");
+    assert_eq!(
+        pair.client.closed().expect("told").1.to_string(),
+        "the peer gave up: handshake_failure"
+    );
 }
 
 #[test]
@@ -433,8 +539,15 @@ fn entry_10_nothing_prints_a_secret() {
     let mut pair = Pair::new(18);
     let (_, server) = pair.established();
     let mut secret = [0; 32];
-    pair.server.endpoint.export_keying_material(server, b"x", None, &mut secret).expect("live");
-    let shown = format!("{:?} {:?}", pair.server.events, pair.server.endpoint.info(server));
+    pair.server
+        .endpoint
+        .export_keying_material(server, b"x", None, &mut secret)
+        .expect("live");
+    let shown = format!(
+        "{:?} {:?}",
+        pair.server.events,
+        pair.server.endpoint.info(server)
+    );
     let key = format!("{KEY:?}");
     assert!(!shown.contains(&key[1..key.len() - 1]));
     assert!(!shown.contains("secretPSK"));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{Pair, Side, client_config};
 use lockgate_dtls::{
-    AeadLimits, CidConfig, CipherSuite, CloseReason, Config, DropReason, EndpointConfig, Limit, SendError,
-    SuiteList,
+    AeadLimits, CidConfig, CipherSuite, CloseReason, Config, DropReason, EndpointConfig, Limit,
+    SendError, SuiteList,
 };
 
 #[test]
@@ -17,7 +17,11 @@ fn close_notify_ends_both_sides_and_nothing_goes_on_after_it() {
         let (client, server) = pair.established();
         let mut out = [0; 200];
         let late = {
-            let (range, _) = pair.client.endpoint.send(client, b"late", &mut out).expect("live");
+            let (range, _) = pair
+                .client
+                .endpoint
+                .send(client, b"late", &mut out)
+                .expect("live");
             out[range].to_vec()
         };
         if client_closes {
@@ -26,43 +30,86 @@ fn close_notify_ends_both_sides_and_nothing_goes_on_after_it() {
             pair.server.endpoint.close(server);
         }
         pair.run_for(Duration::from_secs(1));
-        let reasons = (pair.client.closed().expect("told").1, pair.server.closed().expect("told").1);
+        let reasons = (
+            pair.client.closed().expect("told").1,
+            pair.server.closed().expect("told").1,
+        );
         if client_closes {
             assert_eq!(reasons, (CloseReason::Local, CloseReason::PeerClosed));
         } else {
             assert_eq!(reasons, (CloseReason::PeerClosed, CloseReason::Local));
         }
-        assert!(pair.client.closed().is_none() && pair.server.closed().is_none(), "told once");
-        assert_eq!(pair.client.endpoint.connections() + pair.server.endpoint.connections(), 0);
+        assert!(
+            pair.client.closed().is_none() && pair.server.closed().is_none(),
+            "told once"
+        );
+        assert_eq!(
+            pair.client.endpoint.connections() + pair.server.endpoint.connections(),
+            0
+        );
         let from = pair.client_address;
         pair.inject(Side::Server, from, &late);
         pair.run_for(Duration::from_secs(1));
         assert!(pair.server.received.is_empty());
-        assert_eq!(pair.server.endpoint.send(server, b"x", &mut out).map(|_| ()), Err(SendError::NotConnected));
+        assert_eq!(
+            pair.server
+                .endpoint
+                .send(server, b"x", &mut out)
+                .map(|_| ()),
+            Err(SendError::NotConnected)
+        );
     }
 }
 
 #[test]
 fn clear_text_never_touches_an_established_session() {
     for cid in [CidConfig::Off, CidConfig::Length(8)] {
-        let config = Config { cid, ..Config::default() };
+        let config = Config {
+            cid,
+            ..Config::default()
+        };
         let mut pair = Pair::with(
             2,
-            EndpointConfig { config, ..client_config() },
-            EndpointConfig { config, ..EndpointConfig::default() },
+            EndpointConfig {
+                config,
+                ..client_config()
+            },
+            EndpointConfig {
+                config,
+                ..EndpointConfig::default()
+            },
         );
         let (client, server) = pair.established();
         let (home, there) = (pair.client_address, pair.server_address);
         for content in [&[2, 40][..], &[1, 0], &[2, 0], &[1]] {
             for content_type in [20, 21, 22, 23, 24, 26, 99] {
-                let mut forged = vec![content_type, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, content.len() as u8];
+                let mut forged = vec![
+                    content_type,
+                    0xfe,
+                    0xfd,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    99,
+                    0,
+                    content.len() as u8,
+                ];
                 forged.extend_from_slice(content);
                 pair.inject(Side::Server, home, &forged);
                 pair.inject(Side::Client, there, &forged);
             }
         }
         // All that was in clear text in the handshake, again.
-        let again: Vec<_> = pair.log.iter().filter(|(_, d)| d[3..5] == [0, 0]).cloned().collect();
+        let again: Vec<_> = pair
+            .log
+            .iter()
+            .filter(|(_, d)| d[3..5] == [0, 0])
+            .cloned()
+            .collect();
         for (to, datagram) in again {
             pair.inject(to, if to == Side::Server { home } else { there }, &datagram);
         }
@@ -71,8 +118,14 @@ fn clear_text_never_touches_an_established_session() {
         pair.send_from_client(client, b"up");
         pair.send_from_server(server, b"down");
         pair.run_for(Duration::from_secs(1));
-        assert_eq!(pair.server.received.pop_front(), Some((server, b"up".to_vec())));
-        assert_eq!(pair.client.received.pop_front(), Some((client, b"down".to_vec())));
+        assert_eq!(
+            pair.server.received.pop_front(),
+            Some((server, b"up".to_vec()))
+        );
+        assert_eq!(
+            pair.client.received.pop_front(),
+            Some((client, b"down".to_vec()))
+        );
     }
 }
 
@@ -80,14 +133,26 @@ fn clear_text_never_touches_an_established_session() {
 fn too_many_forgeries_end_the_session_with_its_own_reason() {
     let config = Config {
         cipher_suites: SuiteList::new(&[CipherSuite::PSK_AES_128_CCM_8]),
-        aead_limits: AeadLimits { ccm_8_failed_opens: 50 },
+        aead_limits: AeadLimits {
+            ccm_8_failed_opens: 50,
+        },
         ..Config::default()
     };
-    let mut pair =
-        Pair::with(3, client_config(), EndpointConfig { config, ..EndpointConfig::default() });
+    let mut pair = Pair::with(
+        3,
+        client_config(),
+        EndpointConfig {
+            config,
+            ..EndpointConfig::default()
+        },
+    );
     let (client, _) = pair.established();
     let mut out = [0; 200];
-    let (range, _) = pair.client.endpoint.send(client, b"x", &mut out).expect("live");
+    let (range, _) = pair
+        .client
+        .endpoint
+        .send(client, b"x", &mut out)
+        .expect("live");
     let mut forged = out[range].to_vec();
     *forged.last_mut().expect("not empty") ^= 1;
     let from = pair.client_address;
@@ -101,16 +166,28 @@ fn too_many_forgeries_end_the_session_with_its_own_reason() {
     assert_eq!(pair.server.received.len(), 1);
     pair.inject(Side::Server, from, &forged);
     pair.run_for(Duration::from_secs(1));
-    assert_eq!(pair.server.closed().expect("ended").1, CloseReason::Limit(Limit::FailedOpens));
-    assert_eq!(pair.client.closed().expect("told").1, CloseReason::PeerClosed);
+    assert_eq!(
+        pair.server.closed().expect("ended").1,
+        CloseReason::Limit(Limit::FailedOpens)
+    );
+    assert_eq!(
+        pair.client.closed().expect("told").1,
+        CloseReason::PeerClosed
+    );
 }
 
 #[test]
 fn a_payload_over_the_peers_limit_is_the_callers_error() {
-    let config = Config { record_size_limit: Some(100), ..Config::default() };
+    let config = Config {
+        record_size_limit: Some(100),
+        ..Config::default()
+    };
     let mut pair = Pair::with(
         4,
-        EndpointConfig { config, ..client_config() },
+        EndpointConfig {
+            config,
+            ..client_config()
+        },
         EndpointConfig::default(),
     );
     let (client, server) = pair.established();
@@ -119,7 +196,10 @@ fn a_payload_over_the_peers_limit_is_the_callers_error() {
     let info = pair.server.endpoint.info(server).expect("live");
     assert_eq!(info.max_payload, 99);
     assert_eq!(
-        pair.server.endpoint.send(server, &[0; 100], &mut out).map(|_| ()),
+        pair.server
+            .endpoint
+            .send(server, &[0; 100], &mut out)
+            .map(|_| ()),
         Err(SendError::TooLarge { limit: 99 })
     );
     pair.send_from_server(server, &[1; 99]);
@@ -143,12 +223,21 @@ fn max_fragment_length_binds_both_directions() {
     };
     let mut pair = Pair::with(
         5,
-        EndpointConfig { config, ..client_config() },
+        EndpointConfig {
+            config,
+            ..client_config()
+        },
         EndpointConfig::default(),
     );
     let (client, server) = pair.established();
-    assert_eq!(pair.server.endpoint.info(server).expect("live").max_payload, 512);
-    assert_eq!(pair.client.endpoint.info(client).expect("live").max_payload, 512);
+    assert_eq!(
+        pair.server.endpoint.info(server).expect("live").max_payload,
+        512
+    );
+    assert_eq!(
+        pair.client.endpoint.info(client).expect("live").max_payload,
+        512
+    );
 }
 
 #[test]
@@ -161,10 +250,19 @@ fn record_size_limit_takes_the_place_of_max_fragment_length() {
     };
     let mut pair = Pair::with(
         6,
-        EndpointConfig { config, ..client_config() },
+        EndpointConfig {
+            config,
+            ..client_config()
+        },
         EndpointConfig::default(),
     );
     let (client, server) = pair.established();
-    assert_eq!(pair.server.endpoint.info(server).expect("live").max_payload, 700);
-    assert_eq!(pair.client.endpoint.info(client).expect("live").max_payload, 1 << 14);
+    assert_eq!(
+        pair.server.endpoint.info(server).expect("live").max_payload,
+        700
+    );
+    assert_eq!(
+        pair.client.endpoint.info(client).expect("live").max_payload,
+        1 << 14
+    );
 }

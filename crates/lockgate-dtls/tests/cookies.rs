@@ -25,7 +25,11 @@ fn half_open(pair: &mut Pair) {
 fn offer(pair: &mut Pair, from: SocketAddr, datagram: &[u8]) -> (Received, Vec<u8>) {
     let mut bytes = datagram.to_vec();
     let mut input = Datagram::new(&mut bytes);
-    let received = pair.server.endpoint.handle(pair.now, UdpPath::from(from), &mut input).expect("one record");
+    let received = pair
+        .server
+        .endpoint
+        .handle(pair.now, UdpPath::from(from), &mut input)
+        .expect("one record");
     let reply = match &received {
         Received::Reply(range) => input.bytes()[range.clone()].to_vec(),
         _ => Vec::new(),
@@ -56,13 +60,22 @@ fn a_cookie_holds_only_for_its_address_and_parameters_and_time() {
     let mut pair = Pair::new(2);
     client_hello(&mut pair);
     pair.run_for(Duration::from_millis(25));
-    let hellos: Vec<_> = pair.log.iter().filter(|(to, _)| *to == Side::Server).map(|(_, d)| d.clone()).collect();
+    let hellos: Vec<_> = pair
+        .log
+        .iter()
+        .filter(|(to, _)| *to == Side::Server)
+        .map(|(_, d)| d.clone())
+        .collect();
     let with_cookie = hellos.last().expect("two hellos").clone();
     assert!(with_cookie.len() > hellos[0].len());
     let home = pair.client_address;
 
     // Elsewhere it counts as none.
-    let (received, _) = offer(&mut pair, SocketAddr::from(([203, 0, 113, 9], 9)), &with_cookie);
+    let (received, _) = offer(
+        &mut pair,
+        SocketAddr::from(([203, 0, 113, 9], 9)),
+        &with_cookie,
+    );
     assert!(matches!(received, Received::Reply(_)));
     // So it does when anything but the cookie differs: here the last byte of the extensions and the first suite.
     let suites_at = 13 + 12 + 2 + 32 + 1 + 1 + 16 + 2;
@@ -71,14 +84,24 @@ fn a_cookie_holds_only_for_its_address_and_parameters_and_time() {
         changed[at] ^= 1;
         let (received, _) = offer(&mut pair, home, &changed);
         assert!(
-            matches!(received, Received::Reply(_) | Received::Dropped { reason: DropReason::Malformed, .. }),
+            matches!(
+                received,
+                Received::Reply(_)
+                    | Received::Dropped {
+                        reason: DropReason::Malformed,
+                        ..
+                    }
+            ),
             "{received:?}"
         );
     }
     // A changed cookie counts as none.
     let mut changed = with_cookie.clone();
     changed[13 + 12 + 2 + 32 + 1 + 1] ^= 1;
-    assert!(matches!(offer(&mut pair, home, &changed).0, Received::Reply(_)));
+    assert!(matches!(
+        offer(&mut pair, home, &changed).0,
+        Received::Reply(_)
+    ));
 
     // One key change later it still holds, two later not.
     let mut other = Pair::new(2);
@@ -86,7 +109,10 @@ fn a_cookie_holds_only_for_its_address_and_parameters_and_time() {
     let (_, reply) = offer(&mut other, home, &hello);
     let cookie = reply[28..].to_vec();
     let mut second = hello.clone();
-    second.splice(13 + 12 + 2 + 32 + 1..13 + 12 + 2 + 32 + 2, std::iter::once(16).chain(cookie));
+    second.splice(
+        13 + 12 + 2 + 32 + 1..13 + 12 + 2 + 32 + 2,
+        std::iter::once(16).chain(cookie),
+    );
     for at in [11, 13 + 1, 13 + 9] {
         // Record length, message length and fragment length grow by the cookie.
         let wide = at != 11;
@@ -95,14 +121,23 @@ fn a_cookie_holds_only_for_its_address_and_parameters_and_time() {
         second[i..i + 2].copy_from_slice(&length.to_be_bytes());
     }
     other.now = other.now + Duration::from_secs(200);
-    assert!(matches!(offer(&mut other, home, &second).0, Received::Reply(_)), "too old");
+    assert!(
+        matches!(offer(&mut other, home, &second).0, Received::Reply(_)),
+        "too old"
+    );
     let mut fresh = Pair::new(2);
     let hello = client_hello(&mut fresh);
     fresh.now = fresh.now + Duration::from_secs(55);
     let (_, reply) = offer(&mut fresh, home, &hello);
-    second.splice(13 + 12 + 2 + 32 + 2..13 + 12 + 2 + 32 + 2 + 16, reply[28..].iter().copied());
+    second.splice(
+        13 + 12 + 2 + 32 + 2..13 + 12 + 2 + 32 + 2 + 16,
+        reply[28..].iter().copied(),
+    );
     fresh.now = fresh.now + Duration::from_secs(61);
-    assert!(matches!(offer(&mut fresh, home, &second).0, Received::Progress(_)), "one change later");
+    assert!(
+        matches!(offer(&mut fresh, home, &second).0, Received::Progress(_)),
+        "one change later"
+    );
 }
 
 #[test]
@@ -114,14 +149,23 @@ fn a_hello_in_fragments_needs_no_memory_before_its_cookie() {
     fragment[11..13].copy_from_slice(&32u16.to_be_bytes());
     fragment[22..25].copy_from_slice(&[0, 0, 20]);
     let (received, _) = offer(&mut pair, home, &fragment);
-    assert_eq!(received, Received::Dropped { reason: DropReason::FragmentedClientHello, connection: None });
+    assert_eq!(
+        received,
+        Received::Dropped {
+            reason: DropReason::FragmentedClientHello,
+            connection: None
+        }
+    );
     assert_eq!(pair.server.endpoint.connections(), 0);
 }
 
 #[test]
 fn half_open_handshakes_are_capped_in_all_and_for_each_address() {
-    let config =
-        EndpointConfig { max_half_open: 10, max_half_open_per_address: 4, ..EndpointConfig::default() };
+    let config = EndpointConfig {
+        max_half_open: 10,
+        max_half_open_per_address: 4,
+        ..EndpointConfig::default()
+    };
     let mut pair = Pair::with(4, client_config(), config);
     pair.hold_keys = true;
     for port in 0..6 {
@@ -144,7 +188,10 @@ fn half_open_handshakes_are_capped_in_all_and_for_each_address() {
 
 #[test]
 fn addresses_of_one_ipv6_network_count_together() {
-    let config = EndpointConfig { max_half_open_per_address: 3, ..EndpointConfig::default() };
+    let config = EndpointConfig {
+        max_half_open_per_address: 3,
+        ..EndpointConfig::default()
+    };
     let mut pair = Pair::with(5, client_config(), config);
     pair.hold_keys = true;
     for host in 1..6u16 {
@@ -165,5 +212,11 @@ fn a_client_endpoint_answers_no_hello() {
     let mut input = Datagram::new(&mut bytes);
     let from = UdpPath::from(pair.server_address);
     let received = pair.client.endpoint.handle(pair.now, from, &mut input);
-    assert_eq!(received, Some(Received::Dropped { reason: DropReason::NotAServer, connection: None }));
+    assert_eq!(
+        received,
+        Some(Received::Dropped {
+            reason: DropReason::NotAServer,
+            connection: None
+        })
+    );
 }

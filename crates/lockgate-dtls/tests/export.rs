@@ -17,11 +17,21 @@ fn key() -> ExportKey {
 }
 
 fn server_config() -> EndpointConfig {
-    EndpointConfig { cid_key: Some([3; 16]), ..EndpointConfig::default() }
+    EndpointConfig {
+        cid_key: Some([3; 16]),
+        ..EndpointConfig::default()
+    }
 }
 
 /// Exports the server's session of a fresh pair: the pair, the blob, the store.
-fn exported(seed: u64) -> (Pair, lockgate_dtls::ConnectionHandle, Vec<u8>, MemoryLeaseStore) {
+fn exported(
+    seed: u64,
+) -> (
+    Pair,
+    lockgate_dtls::ConnectionHandle,
+    Vec<u8>,
+    MemoryLeaseStore,
+) {
     let mut pair = Pair::with(seed, client_config(), server_config());
     let (client, server) = pair.established();
     pair.send_from_client(client, b"before");
@@ -29,33 +39,57 @@ fn exported(seed: u64) -> (Pair, lockgate_dtls::ConnectionHandle, Vec<u8>, Memor
     pair.run_for(Duration::from_secs(1));
     let mut store = MemoryLeaseStore::default();
     let mut blob = vec![0; MAX_EXPORT_LEN];
-    let len = pair.server.endpoint.export(server, &mut store, &key(), &mut blob).expect("established");
+    let len = pair
+        .server
+        .endpoint
+        .export(server, &mut store, &key(), &mut blob)
+        .expect("established");
     blob.truncate(len);
     assert_eq!(pair.server.endpoint.connections(), 0);
     (pair, client, blob, store)
 }
 
 fn sequence(record: &[u8]) -> u64 {
-    u64::from_be_bytes([0, 0, record[5], record[6], record[7], record[8], record[9], record[10]])
+    u64::from_be_bytes([
+        0, 0, record[5], record[6], record[7], record[8], record[9], record[10],
+    ])
 }
 
 #[test]
 fn a_session_moves_to_another_endpoint_and_goes_on() {
     let (mut pair, client, blob, mut store) = exported(1);
     // Another process: a new endpoint with the same key for connection IDs.
-    let config = EndpointConfig { server: true, ..server_config() };
-    pair.server.endpoint = lockgate_dtls::Endpoint::new(provider(99), pair.now, config).expect("valid");
+    let config = EndpointConfig {
+        server: true,
+        ..server_config()
+    };
+    pair.server.endpoint =
+        lockgate_dtls::Endpoint::new(provider(99), pair.now, config).expect("valid");
     let path = UdpPath::from(pair.client_address);
-    let server = pair.server.endpoint.import(path, &mut store, &key(), &blob, 100).expect("first copy");
+    let server = pair
+        .server
+        .endpoint
+        .import(path, &mut store, &key(), &blob, 100)
+        .expect("first copy");
     let flights = pair.client.sent_datagrams;
     pair.send_from_client(client, b"up");
     pair.send_from_server(server, b"down");
     pair.run_for(Duration::from_secs(1));
     assert_eq!(pair.server.received.back(), Some(&(server, b"up".to_vec())));
-    assert_eq!(pair.client.received.back(), Some(&(client, b"down".to_vec())));
+    assert_eq!(
+        pair.client.received.back(),
+        Some(&(client, b"down".to_vec()))
+    );
     assert_eq!(pair.client.sent_datagrams, flights, "no handshake");
     // What was received before stays received: a replay is noticed by the new owner.
-    let old = pair.log.iter().rev().find(|(to, _)| *to == common::Side::Server).expect("sent").1.clone();
+    let old = pair
+        .log
+        .iter()
+        .rev()
+        .find(|(to, _)| *to == common::Side::Server)
+        .expect("sent")
+        .1
+        .clone();
     let from = pair.client_address;
     pair.inject(common::Side::Server, from, &old);
     pair.run_for(Duration::from_secs(1));
@@ -66,8 +100,14 @@ fn a_session_moves_to_another_endpoint_and_goes_on() {
     pair.run_for(Duration::from_secs(1));
     assert!(pair.server.saw_path_change());
     let (mut a, mut b) = ([0; 16], [0; 16]);
-    pair.client.endpoint.export_keying_material(client, b"x", None, &mut a).expect("live");
-    pair.server.endpoint.export_keying_material(server, b"x", None, &mut b).expect("live");
+    pair.client
+        .endpoint
+        .export_keying_material(client, b"x", None, &mut a)
+        .expect("live");
+    pair.server
+        .endpoint
+        .export_keying_material(server, b"x", None, &mut b)
+        .expect("live");
     assert_eq!(a, b);
 }
 
@@ -75,17 +115,31 @@ fn a_session_moves_to_another_endpoint_and_goes_on() {
 fn an_old_copy_brought_back_a_second_time_is_refused() {
     let (mut pair, _, blob, mut store) = exported(2);
     let path = UdpPath::from(pair.client_address);
-    let server = pair.server.endpoint.import(path, &mut store, &key(), &blob, 100).expect("first copy");
+    let server = pair
+        .server
+        .endpoint
+        .import(path, &mut store, &key(), &blob, 100)
+        .expect("first copy");
     pair.server.endpoint.discard(server);
     // Whatever block is asked for, and although the place is free again.
     for count in [0, 1, 100, 1 << 20] {
-        let again = pair.server.endpoint.import(path, &mut store, &key(), &blob, count);
+        let again = pair
+            .server
+            .endpoint
+            .import(path, &mut store, &key(), &blob, count);
         assert_eq!(again, Err(ExportError::Lease(LeaseError::Superseded)));
-        assert_eq!(pair.server.endpoint.connections(), 0, "nothing half-done is left");
+        assert_eq!(
+            pair.server.endpoint.connections(),
+            0,
+            "nothing half-done is left"
+        );
     }
     // A store that lost its memory lets nothing pass.
     let mut empty = MemoryLeaseStore::default();
-    let again = pair.server.endpoint.import(path, &mut empty, &key(), &blob, 100);
+    let again = pair
+        .server
+        .endpoint
+        .import(path, &mut empty, &key(), &blob, 100);
     assert_eq!(again, Err(ExportError::Lease(LeaseError::Unknown)));
 }
 
@@ -101,23 +155,45 @@ fn no_number_serves_twice_and_sending_stops_at_the_end_of_the_claim() {
     }
     let mut blob = blob;
     for _ in 0..5 {
-        let server = pair.server.endpoint.import(path, &mut store, &key(), &blob, 3).expect("newest copy");
+        let server = pair
+            .server
+            .endpoint
+            .import(path, &mut store, &key(), &blob, 3)
+            .expect("newest copy");
         let mut out = [0; 200];
         for _ in 0..3 {
-            let (range, _) = pair.server.endpoint.send(server, b"x", &mut out).expect("claimed");
+            let (range, _) = pair
+                .server
+                .endpoint
+                .send(server, b"x", &mut out)
+                .expect("claimed");
             assert!(used.insert(sequence(&out[range])), "a number served twice");
         }
         assert_eq!(
-            pair.server.endpoint.send(server, b"x", &mut out).map(|_| ()),
+            pair.server
+                .endpoint
+                .send(server, b"x", &mut out)
+                .map(|_| ()),
             Err(SendError::LeaseExhausted)
         );
-        pair.server.endpoint.claim(server, &mut store, 2).expect("ours");
+        pair.server
+            .endpoint
+            .claim(server, &mut store, 2)
+            .expect("ours");
         for _ in 0..2 {
-            let (range, _) = pair.server.endpoint.send(server, b"x", &mut out).expect("claimed");
+            let (range, _) = pair
+                .server
+                .endpoint
+                .send(server, b"x", &mut out)
+                .expect("claimed");
             assert!(used.insert(sequence(&out[range])), "a number served twice");
         }
         blob = vec![0; MAX_EXPORT_LEN];
-        let len = pair.server.endpoint.export(server, &mut store, &key(), &mut blob).expect("live");
+        let len = pair
+            .server
+            .endpoint
+            .export(server, &mut store, &key(), &mut blob)
+            .expect("live");
         blob.truncate(len);
     }
 }
@@ -129,19 +205,38 @@ fn only_the_very_bytes_under_the_very_key_come_back() {
     for at in 0..blob.len() {
         let mut changed = blob.clone();
         changed[at] ^= 1;
-        let result = pair.server.endpoint.import(path, &mut store, &key(), &changed, 1);
+        let result = pair
+            .server
+            .endpoint
+            .import(path, &mut store, &key(), &changed, 1);
         assert_eq!(result, Err(ExportError::Invalid), "byte {at}");
     }
     for len in 0..blob.len() {
-        let result = pair.server.endpoint.import(path, &mut store, &key(), &blob[..len], 1);
+        let result = pair
+            .server
+            .endpoint
+            .import(path, &mut store, &key(), &blob[..len], 1);
         assert_eq!(result, Err(ExportError::Invalid), "{len} bytes");
     }
     let other = ExportKey::new(AeadAlgorithm::Aes128Gcm, &[8; 16]).expect("16 bytes");
-    assert_eq!(pair.server.endpoint.import(path, &mut store, &other, &blob, 1), Err(ExportError::Invalid));
+    assert_eq!(
+        pair.server
+            .endpoint
+            .import(path, &mut store, &other, &blob, 1),
+        Err(ExportError::Invalid)
+    );
     let other = ExportKey::new(AeadAlgorithm::Aes128Ccm, &[7; 16]).expect("16 bytes");
-    assert_eq!(pair.server.endpoint.import(path, &mut store, &other, &blob, 1), Err(ExportError::Invalid));
+    assert_eq!(
+        pair.server
+            .endpoint
+            .import(path, &mut store, &other, &blob, 1),
+        Err(ExportError::Invalid)
+    );
     // Nothing was burnt by all that.
-    pair.server.endpoint.import(path, &mut store, &key(), &blob, 1).expect("the true one");
+    pair.server
+        .endpoint
+        .import(path, &mut store, &key(), &blob, 1)
+        .expect("the true one");
 }
 
 #[test]
@@ -149,20 +244,38 @@ fn the_place_must_be_free_and_here() {
     let (mut pair, _, blob, mut store) = exported(6);
     let path = UdpPath::from(pair.client_address);
     let elsewhere = EndpointConfig {
-        placement: lockgate_dtls::Placement { node: 1, worker: 0, workers: 1 },
+        placement: lockgate_dtls::Placement {
+            node: 1,
+            worker: 0,
+            workers: 1,
+        },
         ..server_config()
     };
     let mut other: common::TestEndpoint =
         lockgate_dtls::Endpoint::new(provider(5), pair.now, elsewhere).expect("valid");
-    assert_eq!(other.import(path, &mut store, &key(), &blob, 1), Err(ExportError::PlaceTaken));
-    let first = pair.server.endpoint.import(path, &mut store, &key(), &blob, 1).expect("free");
+    assert_eq!(
+        other.import(path, &mut store, &key(), &blob, 1),
+        Err(ExportError::PlaceTaken)
+    );
+    let first = pair
+        .server
+        .endpoint
+        .import(path, &mut store, &key(), &blob, 1)
+        .expect("free");
     let mut copy = vec![0; MAX_EXPORT_LEN];
-    let len = pair.server.endpoint.export(first, &mut store, &key(), &mut copy).expect("live");
+    let len = pair
+        .server
+        .endpoint
+        .export(first, &mut store, &key(), &mut copy)
+        .expect("live");
     // Somebody else's handshake takes the slot.
     pair.client_address.set_port(50_000);
     pair.server_address.set_port(5685);
     pair.established();
-    let taken = pair.server.endpoint.import(path, &mut store, &key(), &copy[..len], 1);
+    let taken = pair
+        .server
+        .endpoint
+        .import(path, &mut store, &key(), &copy[..len], 1);
     assert_eq!(taken, Err(ExportError::PlaceTaken));
 }
 
@@ -178,21 +291,42 @@ fn every_suite_and_length_of_id_travels() {
             };
             let mut pair = Pair::with(
                 50 + seed as u64,
-                EndpointConfig { config, ..client_config() },
-                EndpointConfig { config, ..server_config() },
+                EndpointConfig {
+                    config,
+                    ..client_config()
+                },
+                EndpointConfig {
+                    config,
+                    ..server_config()
+                },
             );
             let (client, server) = pair.established();
             let mut store = MemoryLeaseStore::default();
             let mut blob = vec![0; MAX_EXPORT_LEN];
-            let len = pair.server.endpoint.export(server, &mut store, &key(), &mut blob).expect("live");
+            let len = pair
+                .server
+                .endpoint
+                .export(server, &mut store, &key(), &mut blob)
+                .expect("live");
             let path = UdpPath::from(pair.client_address);
-            let server =
-                pair.server.endpoint.import(path, &mut store, &key(), &blob[..len], 9).expect("free");
+            let server = pair
+                .server
+                .endpoint
+                .import(path, &mut store, &key(), &blob[..len], 9)
+                .expect("free");
             pair.send_from_client(client, b"up");
             pair.send_from_server(server, b"down");
             pair.run_for(Duration::from_secs(1));
-            assert_eq!(pair.server.received.pop_front(), Some((server, b"up".to_vec())), "{suite}");
-            assert_eq!(pair.client.received.pop_front(), Some((client, b"down".to_vec())), "{suite}");
+            assert_eq!(
+                pair.server.received.pop_front(),
+                Some((server, b"up".to_vec())),
+                "{suite}"
+            );
+            assert_eq!(
+                pair.client.received.pop_front(),
+                Some((client, b"down".to_vec())),
+                "{suite}"
+            );
         }
     }
 }
@@ -203,8 +337,14 @@ fn a_buffer_that_is_too_small_is_said_before_anything_is_done() {
     let (_, server) = pair.established();
     let mut store = MemoryLeaseStore::default();
     let mut short = vec![0; MAX_EXPORT_LEN - 1];
-    let result = pair.server.endpoint.export(server, &mut store, &key(), &mut short);
+    let result = pair
+        .server
+        .endpoint
+        .export(server, &mut store, &key(), &mut short);
     assert_eq!(result, Err(ExportError::BufferTooSmall));
     let mut out = [0; 200];
-    pair.server.endpoint.send(server, b"still here", &mut out).expect("untouched");
+    pair.server
+        .endpoint
+        .send(server, b"still here", &mut out)
+        .expect("untouched");
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use common::{KEY, Pair, Side, client_config};
 use lockgate_dtls::config::{MAX_PSK_IDENTITY_LEN, MAX_PSK_LEN};
 use lockgate_dtls::{
-    ApiError, CloseReason, Config, EndpointConfig, Event, HandshakeError, Limit, Timeout, WaitingFor,
+    ApiError, CloseReason, Config, EndpointConfig, Event, HandshakeError, Limit, Timeout,
+    WaitingFor,
 };
 
 /// Everything the server put on the link until both ends gave up, without what is random: lengths and types.
@@ -41,7 +42,8 @@ fn unknown_identity_and_wrong_key_look_the_same() {
         unknown_reason,
         CloseReason::HandshakeFailed(HandshakeError::UnknownPskIdentity { revealed: false })
     );
-    let CloseReason::HandshakeFailed(error @ HandshakeError::Timeout(timeout)) = wrong_reason else {
+    let CloseReason::HandshakeFailed(error @ HandshakeError::Timeout(timeout)) = wrong_reason
+    else {
         panic!("{wrong_reason:?}")
     };
     assert_eq!(timeout.waiting_for, WaitingFor::Finished);
@@ -51,9 +53,18 @@ fn unknown_identity_and_wrong_key_look_the_same() {
 
 #[test]
 fn an_option_tells_the_client_that_its_identity_is_unknown() {
-    let config = Config { reveal_unknown_identity: true, ..Config::default() };
-    let mut pair =
-        Pair::with(2, client_config(), EndpointConfig { config, ..EndpointConfig::default() });
+    let config = Config {
+        reveal_unknown_identity: true,
+        ..Config::default()
+    };
+    let mut pair = Pair::with(
+        2,
+        client_config(),
+        EndpointConfig {
+            config,
+            ..EndpointConfig::default()
+        },
+    );
     pair.identity = b"nobody".to_vec();
     pair.connect();
     pair.run_for(Duration::from_secs(1));
@@ -71,11 +82,23 @@ fn an_empty_key_is_refused_and_the_handshake_still_waits() {
     pair.run_for(Duration::from_millis(500));
     let handle = pair.held[0];
     let now = pair.now;
-    assert_eq!(pair.server.endpoint.provide_psk(now, handle, b""), Err(ApiError::BadLength));
+    assert_eq!(
+        pair.server.endpoint.provide_psk(now, handle, b""),
+        Err(ApiError::BadLength)
+    );
     let long = [1; MAX_PSK_LEN + 1];
-    assert_eq!(pair.server.endpoint.provide_psk(now, handle, &long), Err(ApiError::BadLength));
-    pair.server.endpoint.provide_psk(now, handle, KEY).expect("the third try counts");
-    assert_eq!(pair.server.endpoint.provide_psk(now, handle, KEY), Err(ApiError::NotRequested));
+    assert_eq!(
+        pair.server.endpoint.provide_psk(now, handle, &long),
+        Err(ApiError::BadLength)
+    );
+    pair.server
+        .endpoint
+        .provide_psk(now, handle, KEY)
+        .expect("the third try counts");
+    assert_eq!(
+        pair.server.endpoint.provide_psk(now, handle, KEY),
+        Err(ApiError::NotRequested)
+    );
     pair.run_for(Duration::from_secs(10));
     assert_eq!(pair.server.connected(), Some(handle));
 }
@@ -121,12 +144,20 @@ fn a_key_that_never_comes_ends_the_handshake_in_time() {
         }))
     );
     let now = pair.now;
-    assert_eq!(pair.server.endpoint.provide_psk(now, handle, KEY), Err(ApiError::UnknownConnection));
+    assert_eq!(
+        pair.server.endpoint.provide_psk(now, handle, KEY),
+        Err(ApiError::UnknownConnection)
+    );
 }
 
 #[test]
 fn identities_are_bytes_and_may_be_long() {
-    for identity in [vec![b'a'; MAX_PSK_IDENTITY_LEN], b"with\0nul".to_vec(), vec![0xff, 0xfe], Vec::new()] {
+    for identity in [
+        vec![b'a'; MAX_PSK_IDENTITY_LEN],
+        b"with\0nul".to_vec(),
+        vec![0xff, 0xfe],
+        Vec::new(),
+    ] {
         let mut pair = Pair::new(6);
         pair.keys.insert(identity.clone(), vec![9; MAX_PSK_LEN]);
         pair.keys.insert(b"with".to_vec(), b"another".to_vec());
@@ -156,39 +187,79 @@ fn an_identity_that_is_too_long_is_refused_with_its_own_reason() {
     pair.connect();
     pair.run_for(Duration::from_secs(2));
     let (_, reason) = pair.server.closed().expect("ended");
-    assert_eq!(reason, CloseReason::HandshakeFailed(HandshakeError::Limit(Limit::PskIdentity)));
+    assert_eq!(
+        reason,
+        CloseReason::HandshakeFailed(HandshakeError::Limit(Limit::PskIdentity))
+    );
 }
 
 #[test]
 fn the_hint_reaches_the_client() {
     let hint = lockgate_dtls::ShortBytes::new(b"CoAP").expect("fits");
-    let config = Config { psk_identity_hint: hint, ..Config::default() };
-    let mut pair =
-        Pair::with(8, client_config(), EndpointConfig { config, ..EndpointConfig::default() });
+    let config = Config {
+        psk_identity_hint: hint,
+        ..Config::default()
+    };
+    let mut pair = Pair::with(
+        8,
+        client_config(),
+        EndpointConfig {
+            config,
+            ..EndpointConfig::default()
+        },
+    );
     pair.established();
-    assert!(pair.client.events.iter().any(|(_, e)| matches!(e, Event::PskRequested)));
+    assert!(
+        pair.client
+            .events
+            .iter()
+            .any(|(_, e)| matches!(e, Event::PskRequested))
+    );
     // The hint was in the server's flight, in clear text.
-    assert!(pair.log.iter().any(|(to, d)| *to == Side::Client && d.windows(4).any(|w| w == b"CoAP")));
+    assert!(
+        pair.log
+            .iter()
+            .any(|(to, d)| *to == Side::Client && d.windows(4).any(|w| w == b"CoAP"))
+    );
 }
 
 #[test]
 fn both_ends_export_the_same_keying_material_and_log_the_same_secret() {
-    let config = Config { key_log: true, ..Config::default() };
+    let config = Config {
+        key_log: true,
+        ..Config::default()
+    };
     let mut pair = Pair::with(
         9,
-        EndpointConfig { config, ..client_config() },
-        EndpointConfig { config, ..EndpointConfig::default() },
+        EndpointConfig {
+            config,
+            ..client_config()
+        },
+        EndpointConfig {
+            config,
+            ..EndpointConfig::default()
+        },
     );
     let (client, server) = pair.established();
     let export = |pair: &Pair, context| {
         let (mut a, mut b) = ([0; 40], [0; 40]);
-        pair.client.endpoint.export_keying_material(client, b"EXPORTER-test", context, &mut a).expect("live");
-        pair.server.endpoint.export_keying_material(server, b"EXPORTER-test", context, &mut b).expect("live");
+        pair.client
+            .endpoint
+            .export_keying_material(client, b"EXPORTER-test", context, &mut a)
+            .expect("live");
+        pair.server
+            .endpoint
+            .export_keying_material(server, b"EXPORTER-test", context, &mut b)
+            .expect("live");
         assert_eq!(a, b);
         a
     };
     // RFC 5705: no context and an empty one differ.
-    let all = [export(&pair, None), export(&pair, Some(b"")), export(&pair, Some(b"x"))];
+    let all = [
+        export(&pair, None),
+        export(&pair, Some(b"")),
+        export(&pair, Some(b"x")),
+    ];
     assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
     let secret = |end: &common::End| {
         end.events.iter().find_map(|(_, e)| match e {
@@ -201,5 +272,8 @@ fn both_ends_export_the_same_keying_material_and_log_the_same_secret() {
     // Nothing prints it.
     let shown = format!("{:?}", pair.client.events);
     let bytes = secret(&pair.client).expect("logged").1;
-    assert!(!shown.contains(&format!("{}", bytes[0])) || !shown.contains(&format!("{}, {}", bytes[0], bytes[1])));
+    assert!(
+        !shown.contains(&format!("{}", bytes[0]))
+            || !shown.contains(&format!("{}, {}", bytes[0], bytes[1]))
+    );
 }

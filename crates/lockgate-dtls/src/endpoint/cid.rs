@@ -4,6 +4,9 @@
 //! 64 bits: node 8, worker 6, slot 24, generation 12, free 14. The free bits are drawn until the first byte of the ID,
 //! modulo the number of workers, is the worker: that much a classic BPF program can compute.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use crate::bytes::OwnCid;
 use crate::config::{ConfigError, MIN_OWN_CID_LEN};
 use crate::crypto::{CryptoError, Mask, Provider};
@@ -149,5 +152,35 @@ impl<M: Mask> CidCodec<M> {
             (left, right) = (right ^ self.round(round, left), left);
         }
         u64::from(left) << 32 | u64::from(right)
+    }
+}
+
+/// Which slots the connection IDs seen last led to: a hint that the caller checks against the ID in the slot, and that
+/// spares the busy sessions four rounds of AES for each record.
+#[derive(Default)]
+pub(crate) struct RecentRoutes {
+    /// Empty until the first ID.
+    slots: Vec<u32>,
+}
+
+impl RecentRoutes {
+    const LEN: usize = 1 << 12;
+
+    fn place(cid: &[u8]) -> usize {
+        // IDs look random in every byte, so any two will do.
+        cid.get(2..4).map_or(0, |b| {
+            usize::from(u16::from_le_bytes([b[0], b[1]])) % Self::LEN
+        })
+    }
+
+    pub(crate) fn get(&self, cid: &[u8]) -> Option<u32> {
+        self.slots.get(Self::place(cid)).copied()
+    }
+
+    pub(crate) fn put(&mut self, cid: &[u8], slot: u32) {
+        if self.slots.is_empty() {
+            self.slots = vec![0; Self::LEN];
+        }
+        self.slots[Self::place(cid)] = slot;
     }
 }

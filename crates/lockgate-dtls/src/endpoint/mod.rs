@@ -39,7 +39,7 @@ use crate::time::Instant;
 use crate::v12::server::Answer;
 use crate::v12::{Context, State};
 use admission::Admission;
-use cid::CidCodec;
+use cid::{CidCodec, RecentRoutes};
 use cookie::CookieJar;
 use key_cache::KeyCache;
 use slots::{Life, Slots};
@@ -146,6 +146,7 @@ pub struct Endpoint<P: Provider, A: Address = UdpPath> {
     handshakes: Vec<Option<Box<HandshakeEntry<P>>>>,
     free_handshakes: Vec<u32>,
     keys: KeyCache<P::AeadKey>,
+    recent: RecentRoutes,
     /// Sessions that are found by address: those that receive without a connection ID.
     by_path: PathTable,
     handshakes_by_path: PathTable,
@@ -187,6 +188,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             handshakes: Vec::new(),
             free_handshakes: Vec::new(),
             keys: KeyCache::new(config.key_cache),
+            recent: RecentRoutes::default(),
             by_path: PathTable::default(),
             handshakes_by_path: PathTable::default(),
             timers: BinaryHeap::new(),
@@ -233,7 +235,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         path: A,
         server_name: &[u8],
     ) -> Result<ConnectionHandle, ApiError> {
-        if self.find_handshake(&path).is_some() {
+        if self
+            .find_handshake(self.hasher.hash_address(&path), &path)
+            .is_some()
+        {
             return Err(ApiError::PathBusy);
         }
         let slot = self.slots.allocate().ok_or(ApiError::TableFull)?;
@@ -652,7 +657,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             s.closed = false;
         }
         if by_address {
-            if let Some(older) = self.find_session(&path)
+            if let Some(older) = self.find_session(self.hasher.hash_address(&path), &path)
                 && older != slot
             {
                 self.tell_closed(older, CloseReason::Replaced);
@@ -670,18 +675,17 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         }
     }
 
-    fn find_session(&self, path: &A) -> Option<u32> {
-        let hash = self.hasher.hash_address(path);
-        self.by_path.find(hash, |slot| {
-            self.slots.get(slot).is_some_and(|s| s.path == Some(*path))
-        })
+    fn find_session(&self, hash: u64, path: &A) -> Option<u32> {
+        self.by_path.find(hash, |slot| self.is_at(slot, path))
     }
 
-    fn find_handshake(&self, path: &A) -> Option<u32> {
-        let hash = self.hasher.hash_address(path);
-        self.handshakes_by_path.find(hash, |slot| {
-            self.slots.get(slot).is_some_and(|s| s.path == Some(*path))
-        })
+    fn find_handshake(&self, hash: u64, path: &A) -> Option<u32> {
+        self.handshakes_by_path
+            .find(hash, |slot| self.is_at(slot, path))
+    }
+
+    fn is_at(&self, slot: u32, path: &A) -> bool {
+        self.slots.get(slot).is_some_and(|s| s.path == Some(*path))
     }
 
     /// Events, timers and the queue after a handshake has done something; and its end.

@@ -106,7 +106,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         if first_message_type(header, record) == Some(HandshakeType::CLIENT_HELLO) {
             return self.handle_client_hello(now, path, header, record);
         }
-        match self.find_handshake(&path) {
+        match self.find_handshake(self.hasher.hash_address(&path), &path) {
             Some(slot) => self.handle_in_slot(now, path, slot, header, record),
             // Beside an established session clear text means nothing.
             None => Received::dropped(match header.content_type {
@@ -120,7 +120,19 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
     }
 
     /// The slot whose connection gave out this ID.
-    fn find_cid(&self, cid: &[u8]) -> Option<u32> {
+    fn find_cid(&mut self, cid: &[u8]) -> Option<u32> {
+        if let Some(slot) = self.recent.get(cid)
+            && let Some(Life::Established(association)) = self.slots.get(slot).map(|s| &s.life)
+            && association.own_cid() == cid
+        {
+            return Some(slot);
+        }
+        let slot = self.decode_cid(cid)?;
+        self.recent.put(cid, slot);
+        Some(slot)
+    }
+
+    fn decode_cid(&self, cid: &[u8]) -> Option<u32> {
         let route = self.route(cid)?;
         let placement = self.cids.placement();
         if route.node != placement.node || route.worker != placement.worker {
@@ -146,8 +158,9 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         header: &RecordHeader,
         record: &mut [u8],
     ) -> Received {
-        let session = self.find_session(&path);
-        let handshake = self.find_handshake(&path);
+        let hash = self.hasher.hash_address(&path);
+        let session = self.find_session(hash, &path);
+        let handshake = self.find_handshake(hash, &path);
         let for_handshake = header.content_type != ContentType::APPLICATION_DATA;
         match (session, handshake) {
             (None, None) => Received::dropped(DropReason::UnknownAddress),
@@ -298,7 +311,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             return Received::dropped(DropReason::Malformed);
         };
 
-        let under_way = self.find_handshake(&path);
+        let under_way = self.find_handshake(self.hasher.hash_address(&path), &path);
         if let Some(slot) = under_way
             && let Some(received) =
                 self.handle_repeated_hello(now, slot, &hello, message.message_seq)

@@ -8,6 +8,9 @@ use siphasher::sip::SipHasher13;
 use crate::address::{Address, MAX_ADDRESS_LEN};
 use crate::crypto::{CryptoError, Provider};
 
+/// How much of an address is hashed, in bytes: all of a UDP peer's, and not our own end.
+const HASHED_LEN: usize = 24;
+
 /// A keyed hash: nobody outside can aim at one bucket.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyedHasher {
@@ -25,7 +28,7 @@ impl KeyedHasher {
         let mut bytes = [0; MAX_ADDRESS_LEN];
         let len = address.write(&mut bytes);
         let mut hasher = self.build_hasher();
-        hasher.write(bytes.get(..len).unwrap_or_default());
+        hasher.write(bytes.get(..len.min(HASHED_LEN)).unwrap_or_default());
         hasher.finish()
     }
 }
@@ -47,6 +50,9 @@ pub(crate) struct PathTable {
 impl PathTable {
     /// The slot for a hash, among those for which `is_it` says yes.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        if self.slots.is_empty() {
+            return None;
+        }
         self.slots.find(hash, |&slot| is_it(slot)).copied()
     }
 

@@ -19,7 +19,9 @@ fn header(seq: u16, length: usize, offset: usize, len: usize) -> HandshakeHeader
 }
 
 fn body(seq: u16, len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seq as u8)).collect()
+    (0..len)
+        .map(|i| (i as u8).wrapping_mul(31).wrapping_add(seq as u8))
+        .collect()
 }
 
 proptest! {
@@ -84,12 +86,21 @@ proptest! {
 fn a_sooner_message_takes_the_place_of_later_ones() {
     let mut scratch = vec![0; 120];
     let mut reassembly = Reassembly::new(0);
-    assert_eq!(reassembly.insert(&mut scratch, &header(3, 90, 0, 10), false, &[0; 10]), Ok(()));
+    assert_eq!(
+        reassembly.insert(&mut scratch, &header(3, 90, 0, 10), false, &[0; 10]),
+        Ok(())
+    );
     let later = reassembly.insert(&mut scratch, &header(4, 50, 0, 10), false, &[0; 10]);
     assert_eq!(later, Err(DropReason::ReassemblyFull));
     let bytes = body(0, 100);
-    assert_eq!(reassembly.insert(&mut scratch, &header(0, 100, 0, 60), false, &bytes[..60]), Ok(()));
-    assert_eq!(reassembly.insert(&mut scratch, &header(0, 100, 60, 40), false, &bytes[60..]), Ok(()));
+    assert_eq!(
+        reassembly.insert(&mut scratch, &header(0, 100, 0, 60), false, &bytes[..60]),
+        Ok(())
+    );
+    assert_eq!(
+        reassembly.insert(&mut scratch, &header(0, 100, 60, 40), false, &bytes[60..]),
+        Ok(())
+    );
     let ready = reassembly.ready().expect("whole");
     assert_eq!(&scratch[ready.body], &bytes);
 }
@@ -98,8 +109,14 @@ fn a_sooner_message_takes_the_place_of_later_ones() {
 fn what_is_authenticated_takes_the_place_of_what_is_not() {
     let mut scratch = vec![0; 120];
     let mut reassembly = Reassembly::new(0);
-    assert_eq!(reassembly.insert(&mut scratch, &header(0, 12, 0, 6), false, &[0xbb; 6]), Ok(()));
-    assert_eq!(reassembly.insert(&mut scratch, &header(0, 12, 0, 12), true, &[0xaa; 12]), Ok(()));
+    assert_eq!(
+        reassembly.insert(&mut scratch, &header(0, 12, 0, 6), false, &[0xbb; 6]),
+        Ok(())
+    );
+    assert_eq!(
+        reassembly.insert(&mut scratch, &header(0, 12, 0, 12), true, &[0xaa; 12]),
+        Ok(())
+    );
     let ready = reassembly.ready().expect("whole");
     assert!(ready.protected);
     assert_eq!(&scratch[ready.body], &[0xaa; 12]);
@@ -114,11 +131,23 @@ fn a_flight_is_sent_in_pieces_and_again_from_its_start() {
     let mut outgoing = Outgoing::default();
     let put = |bytes: &'static [u8]| move |w: &mut crate::wire::Writer<'_>| w.put(bytes);
     outgoing
-        .message(&mut scratch, Protection::ClearText, HandshakeType::CLIENT_KEY_EXCHANGE, 2, put(&[1, 2, 3, 4, 5]))
+        .message(
+            &mut scratch,
+            Protection::ClearText,
+            HandshakeType::CLIENT_KEY_EXCHANGE,
+            2,
+            put(&[1, 2, 3, 4, 5]),
+        )
         .expect("fits");
     outgoing.change_cipher_spec(&mut scratch).expect("fits");
     outgoing
-        .message(&mut scratch, Protection::Protected, HandshakeType::FINISHED, 3, put(&[9]))
+        .message(
+            &mut scratch,
+            Protection::Protected,
+            HandshakeType::FINISHED,
+            3,
+            put(&[9]),
+        )
         .expect("fits");
     for _ in 0..2 {
         let mut seen = Vec::new();
@@ -128,7 +157,9 @@ fn a_flight_is_sent_in_pieces_and_again_from_its_start() {
                     seen.push((0, vec![]));
                     0
                 }
-                Piece::Fragment { message_seq, rest, .. } => {
+                Piece::Fragment {
+                    message_seq, rest, ..
+                } => {
                     let len = rest.len().min(2);
                     seen.push((message_seq, rest[..len].to_vec()));
                     len
@@ -136,13 +167,26 @@ fn a_flight_is_sent_in_pieces_and_again_from_its_start() {
             };
             outgoing.advance(&scratch, len);
         }
-        assert_eq!(seen, [(2, vec![1, 2]), (2, vec![3, 4]), (2, vec![5]), (0, vec![]), (3, vec![9])]);
+        assert_eq!(
+            seen,
+            [
+                (2, vec![1, 2]),
+                (2, vec![3, 4]),
+                (2, vec![5]),
+                (0, vec![]),
+                (3, vec![9])
+            ]
+        );
         assert!(!outgoing.is_pending());
         outgoing.rewind();
     }
-    let full = outgoing.message(&mut scratch, Protection::ClearText, HandshakeType::FINISHED, 4, |w| {
-        w.put(&[0; 200])
-    });
+    let full = outgoing.message(
+        &mut scratch,
+        Protection::ClearText,
+        HandshakeType::FINISHED,
+        4,
+        |w| w.put(&[0; 200]),
+    );
     assert!(full.is_err());
 }
 
@@ -171,5 +215,8 @@ fn the_timer_doubles_up_to_its_bound_and_gives_up() {
         }
     }
     assert_eq!(waits, [1, 2, 4, 4, 4, 4]);
-    assert!(timer.mtu(&config) < config.mtu, "what is long may have been swallowed");
+    assert!(
+        timer.mtu(&config) < config.mtu,
+        "what is long may have been swallowed"
+    );
 }

@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::config::MAX_PEER_CID_LEN;
 use crate::crypto::{AeadAlgorithm, AeadKey, CryptoError, MAX_KEY_LEN, NONCE_LEN, Provider};
 use crate::drop_reason::DropReason;
 use crate::wire::{
@@ -120,53 +121,70 @@ fn epoch_and_sequence(epoch: u16, sequence: u64) -> [u8; 8] {
 }
 
 /// The nonce: the IV and the explicit bytes, or for `ChaCha20` the IV XOR epoch and sequence.
-fn nonce(aead: AeadAlgorithm, iv: &[u8; NONCE_LEN], explicit: &[u8; 8]) -> [u8; NONCE_LEN] {
+fn nonce(aead: AeadAlgorithm, iv: &[u8; NONCE_LEN], explicit: [u8; 8]) -> [u8; NONCE_LEN] {
     let mut nonce = *iv;
-    for (n, e) in nonce[4..].iter_mut().zip(explicit) {
-        if aead as u8 == AeadAlgorithm::ChaCha20Poly1305 as u8 {
+    if aead == AeadAlgorithm::ChaCha20Poly1305 {
+        for (n, e) in nonce[4..].iter_mut().zip(explicit) {
             *n ^= e;
-        } else {
-            *n = *e;
         }
+    } else {
+        nonce[4..].copy_from_slice(&explicit);
     }
     nonce
 }
 
-/// Additional data: at most 8 + 1 + 1 + 1 + 2 + 8 + 32 + 2 bytes.
+/// Length of the additional data without a connection ID, in bytes.
+const AAD_LEN: usize = 8 + 1 + 2 + 2;
+/// Length of the additional data with a connection ID, without the ID itself, in bytes.
+const CID_AAD_LEN: usize = 8 + 1 + 1 + 1 + 2 + 8 + 2;
+
+/// Additional data, in a buffer that fits the longest connection ID.
 struct AdditionalData {
-    bytes: [u8; 23 + crate::config::MAX_PEER_CID_LEN],
+    bytes: [u8; CID_AAD_LEN + MAX_PEER_CID_LEN],
     len: usize,
 }
 
 impl AdditionalData {
     /// `length` is that of the content, or of the inner plaintext with a connection ID.
-    fn new(content_type: ContentType, epoch: u16, sequence: u64, cid: &[u8], length: u16) -> Self {
-        let mut this = Self {
-            bytes: [0; 23 + crate::config::MAX_PEER_CID_LEN],
-            len: 0,
-        };
-        let mut out = Writer::new(&mut this.bytes);
+    fn new(
+        content_type: ContentType,
+        epoch: u16,
+        sequence: u64,
+        cid: &[u8],
+        length: u16,
+    ) -> Result<Self, CryptoError> {
+        let mut bytes = [0; CID_AAD_LEN + MAX_PEER_CID_LEN];
         let number = epoch_and_sequence(epoch, sequence);
-        // The buffer holds the longest connection ID, so writing cannot fail.
-        let written = (|| {
-            if cid.is_empty() {
-                out.put(&number)?;
-                out.u8(content_type.0)?;
-                out.u16(DTLS_1_2)?;
-            } else {
-                out.put(&[0xff; 8])?;
-                out.u8(ContentType::TLS12_CID.0)?;
-                out.u8(cid.len() as u8)?;
-                out.u8(ContentType::TLS12_CID.0)?;
-                out.u16(DTLS_1_2)?;
-                out.put(&number)?;
-                out.put(cid)?;
-            }
-            out.u16(length)
-        })();
-        debug_assert!(written.is_ok());
-        this.len = out.len();
-        this
+        let [version_high, version_low] = DTLS_1_2.to_be_bytes();
+        if cid.is_empty() {
+            bytes[..8].copy_from_slice(&number);
+            bytes[8] = content_type.0;
+            bytes[9] = version_high;
+            bytes[10] = version_low;
+            bytes[11..AAD_LEN].copy_from_slice(&length.to_be_bytes());
+            return Ok(Self {
+                bytes,
+                len: AAD_LEN,
+            });
+        }
+        let tls12_cid = ContentType::TLS12_CID.0;
+        bytes[..8].fill(0xff);
+        bytes[8] = tls12_cid;
+        bytes[9] = cid.len() as u8;
+        bytes[10] = tls12_cid;
+        bytes[11] = version_high;
+        bytes[12] = version_low;
+        bytes[13..21].copy_from_slice(&number);
+        let (id, rest) = bytes[21..]
+            .split_at_mut_checked(cid.len())
+            .ok_or(CryptoError::BadLength)?;
+        id.copy_from_slice(cid);
+        let to = rest.first_chunk_mut().ok_or(CryptoError::BadLength)?;
+        *to = length.to_be_bytes();
+        Ok(Self {
+            bytes,
+            len: CID_AAD_LEN + cid.len(),
+        })
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -223,8 +241,8 @@ pub(crate) fn seal<K: AeadKey>(
         .map_err(|_| CryptoError::BadLength)?;
     let number = epoch_and_sequence(epoch, sequence);
     explicit.copy_from_slice(&number[..layout.explicit_nonce]);
-    let nonce = nonce(direction.aead, direction.iv, &number);
-    let aad = AdditionalData::new(outer_type, epoch, sequence, direction.cid, inner_len as u16);
+    let nonce = nonce(direction.aead, direction.iv, number);
+    let aad = AdditionalData::new(outer_type, epoch, sequence, direction.cid, inner_len as u16)?;
     direction
         .key
         .seal_in_place(&nonce, aad.as_slice(), protected)?;
@@ -252,7 +270,7 @@ pub(crate) fn open<K: AeadKey>(
         Some(explicit) => *explicit,
         None => epoch_and_sequence(header.epoch, header.sequence),
     };
-    let nonce = nonce(direction.aead, direction.iv, &number);
+    let nonce = nonce(direction.aead, direction.iv, number);
     let length = u16::try_from(body).map_err(|_| DropReason::Malformed)?;
     let aad = AdditionalData::new(
         header.content_type,
@@ -260,7 +278,8 @@ pub(crate) fn open<K: AeadKey>(
         header.sequence,
         direction.cid,
         length,
-    );
+    )
+    .map_err(|_| DropReason::Internal)?;
     direction
         .key
         .open_in_place(&nonce, aad.as_slice(), sealed)

@@ -40,7 +40,11 @@ fn a_jump_forgets_what_is_far_behind_and_nothing_else() {
         let mut window = ReplayWindow::default();
         window.mark(0);
         window.mark(jump);
-        let expected = if jump >= 128 { DropReason::TooOld } else { DropReason::Replayed };
+        let expected = if jump >= 128 {
+            DropReason::TooOld
+        } else {
+            DropReason::Replayed
+        };
         assert_eq!(window.check(0, 128), Err(expected), "{jump}");
         let restored = ReplayWindow::restore(window.next(), window.bits());
         assert_eq!(restored, window);
@@ -53,7 +57,13 @@ fn limits_are_those_of_the_rfc() {
     let all: Vec<_> = crate::suite::CipherSuite::ALL
         .iter()
         .filter_map(|s| s.parameters())
-        .map(|p| (p.aead.tag_len(), seal_limit(p), failed_open_limit(p, limits)))
+        .map(|p| {
+            (
+                p.aead.tag_len(),
+                seal_limit(p),
+                failed_open_limit(p, limits),
+            )
+        })
         .collect();
     for (tag, seals, opens) in all {
         // 2^24.5 and 2^23.5, rounded down; CCM_8 by option.

@@ -88,10 +88,12 @@ impl RecordHeader {
 
     /// Writes the header; `cid` is `cid_len` bytes.
     pub fn emit(&self, cid: &[u8], out: &mut Writer<'_>) -> Result<(), BufferTooSmall> {
-        out.u8(self.content_type.0)?;
-        out.u16(self.version)?;
-        out.u16(self.epoch)?;
-        out.u48(self.sequence)?;
+        let mut fixed = [0; Self::CID_OFFSET];
+        fixed[0] = self.content_type.0;
+        fixed[1..3].copy_from_slice(&self.version.to_be_bytes());
+        fixed[3..5].copy_from_slice(&self.epoch.to_be_bytes());
+        fixed[5..].copy_from_slice(&self.sequence.to_be_bytes()[2..]);
+        out.put(&fixed)?;
         out.put(cid)?;
         out.u16(self.length)
     }

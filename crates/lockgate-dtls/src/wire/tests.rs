@@ -32,7 +32,11 @@ fn a_foreign_hello_is_read() {
     let hello = ClientHello::parse(&body).expect("well-formed");
     assert!(hello.extended_master_secret && hello.renegotiation_info);
     assert!(hello.offers_version(DTLS_1_2));
-    assert!(hello.suites().any(|s| s == CipherSuite::PSK_AES_128_GCM_SHA256));
+    assert!(
+        hello
+            .suites()
+            .any(|s| s == CipherSuite::PSK_AES_128_GCM_SHA256)
+    );
     assert_eq!(hello.connection_id, None);
 }
 
@@ -40,7 +44,12 @@ fn a_foreign_hello_is_read() {
 fn versions_count_down_and_supported_versions_decides() {
     let mut body = plain_hello();
     body[1] = 0xff;
-    assert!(!ClientHello::parse(&body).expect("well-formed").offers_version(DTLS_1_2), "1.0 only");
+    assert!(
+        !ClientHello::parse(&body)
+            .expect("well-formed")
+            .offers_version(DTLS_1_2),
+        "1.0 only"
+    );
     let body = plain_hello();
     let mut hello = ClientHello::parse(&body).expect("well-formed");
     hello.supported_versions = Some(&[0xfe, 0xfc]);
@@ -68,16 +77,27 @@ fn renegotiation_info_must_be_empty() {
 
 #[test]
 fn records_end_where_they_say() {
-    let record = [&[23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 5, 0, 2][..], &[1, 2, 9]].concat();
+    let record = [
+        &[23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 5, 0, 2][..],
+        &[1, 2, 9],
+    ]
+    .concat();
     let header = RecordHeader::parse(&record, 8).expect("whole");
-    assert_eq!((header.epoch, header.sequence, header.record_len()), (1, 5, 15));
+    assert_eq!(
+        (header.epoch, header.sequence, header.record_len()),
+        (1, 5, 15)
+    );
     assert_eq!(RecordHeader::parse(&record[..14], 8), Err(Malformed));
     let mut cid = vec![25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 5];
     cid.extend_from_slice(&[0xc; 8]);
     cid.extend_from_slice(&[0, 1, 0]);
     let header = RecordHeader::parse(&cid, 8).expect("whole");
     assert_eq!((header.header_len(), header.record_len()), (21, 22));
-    assert_eq!(RecordHeader::parse(&cid, 0), Err(Malformed), "no IDs are given out here");
+    assert_eq!(
+        RecordHeader::parse(&cid, 0),
+        Err(Malformed),
+        "no IDs are given out here"
+    );
 }
 
 #[test]
@@ -89,7 +109,11 @@ fn a_writer_never_writes_beyond_its_buffer() {
     assert_eq!(writer.written(), [1, 2, 3]);
     let mut bytes = [0; 400];
     let mut writer = Writer::new(&mut bytes);
-    assert_eq!(writer.vec8(|w| w.put(&[0; 256])), Err(BufferTooSmall), "longer than its length field says");
+    assert_eq!(
+        writer.vec8(|w| w.put(&[0; 256])),
+        Err(BufferTooSmall),
+        "longer than its length field says"
+    );
 }
 
 proptest! {
