@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+#[cfg(feature = "bare-keys")]
+use ::aead::KeySizeUser;
 use ::aead::generic_array::GenericArray;
 use ::aead::generic_array::typenum::{U12, Unsigned};
 use ::aead::{AeadInPlace, KeyInit};
@@ -34,19 +36,19 @@ pub struct AeadKey(Cipher);
 )]
 enum Cipher {
     #[cfg(feature = "gcm")]
-    Aes128Gcm(Gcm<Aes128>),
+    Aes128Gcm(Stored<Gcm<Aes128>>),
     #[cfg(all(feature = "gcm", feature = "aes256"))]
-    Aes256Gcm(Gcm<Aes256>),
+    Aes256Gcm(Stored<Gcm<Aes256>>),
     #[cfg(feature = "ccm")]
-    Aes128Ccm(Ccm<Aes128>),
+    Aes128Ccm(Stored<Ccm<Aes128>>),
     #[cfg(all(feature = "ccm", feature = "aes256"))]
-    Aes256Ccm(Ccm<Aes256>),
+    Aes256Ccm(Stored<Ccm<Aes256>>),
     #[cfg(feature = "ccm")]
-    Aes128Ccm8(Ccm8<Aes128>),
+    Aes128Ccm8(Stored<Ccm8<Aes128>>),
     #[cfg(all(feature = "ccm", feature = "aes256"))]
-    Aes256Ccm8(Ccm8<Aes256>),
+    Aes256Ccm8(Stored<Ccm8<Aes256>>),
     #[cfg(feature = "chacha20poly1305")]
-    ChaCha20Poly1305(chacha20poly1305::ChaCha20Poly1305),
+    ChaCha20Poly1305(Stored<chacha20poly1305::ChaCha20Poly1305>),
 }
 
 impl AeadKey {
@@ -74,19 +76,19 @@ impl AeadKey {
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, CryptoError> {
         Ok(Self(match algorithm {
             #[cfg(feature = "gcm")]
-            AeadAlgorithm::Aes128Gcm => Cipher::Aes128Gcm(expand(key)?),
+            AeadAlgorithm::Aes128Gcm => Cipher::Aes128Gcm(Stored::new(key)?),
             #[cfg(all(feature = "gcm", feature = "aes256"))]
-            AeadAlgorithm::Aes256Gcm => Cipher::Aes256Gcm(expand(key)?),
+            AeadAlgorithm::Aes256Gcm => Cipher::Aes256Gcm(Stored::new(key)?),
             #[cfg(feature = "ccm")]
-            AeadAlgorithm::Aes128Ccm => Cipher::Aes128Ccm(expand(key)?),
+            AeadAlgorithm::Aes128Ccm => Cipher::Aes128Ccm(Stored::new(key)?),
             #[cfg(all(feature = "ccm", feature = "aes256"))]
-            AeadAlgorithm::Aes256Ccm => Cipher::Aes256Ccm(expand(key)?),
+            AeadAlgorithm::Aes256Ccm => Cipher::Aes256Ccm(Stored::new(key)?),
             #[cfg(feature = "ccm")]
-            AeadAlgorithm::Aes128Ccm8 => Cipher::Aes128Ccm8(expand(key)?),
+            AeadAlgorithm::Aes128Ccm8 => Cipher::Aes128Ccm8(Stored::new(key)?),
             #[cfg(all(feature = "ccm", feature = "aes256"))]
-            AeadAlgorithm::Aes256Ccm8 => Cipher::Aes256Ccm8(expand(key)?),
+            AeadAlgorithm::Aes256Ccm8 => Cipher::Aes256Ccm8(Stored::new(key)?),
             #[cfg(feature = "chacha20poly1305")]
-            AeadAlgorithm::ChaCha20Poly1305 => Cipher::ChaCha20Poly1305(expand(key)?),
+            AeadAlgorithm::ChaCha20Poly1305 => Cipher::ChaCha20Poly1305(Stored::new(key)?),
             #[allow(unreachable_patterns, reason = "reached when a feature is off")]
             _ => return Err(CryptoError::Unsupported),
         }))
@@ -149,8 +151,47 @@ impl fmt::Debug for AeadKey {
     }
 }
 
-fn expand<K: KeyInit>(key: &[u8]) -> Result<K, CryptoError> {
-    K::new_from_slice(key).map_err(|_| CryptoError::BadLength)
+/// How a key is kept: expanded.
+#[cfg(not(feature = "bare-keys"))]
+struct Stored<K>(K);
+
+#[cfg(not(feature = "bare-keys"))]
+impl<K: KeyInit> Stored<K> {
+    fn new(key: &[u8]) -> Result<Self, CryptoError> {
+        K::new_from_slice(key)
+            .map(Self)
+            .map_err(|_| CryptoError::BadLength)
+    }
+
+    const fn expanded(&self) -> &K {
+        &self.0
+    }
+}
+
+/// How a key is kept: bare, and expanded on the stack for each record.
+#[cfg(feature = "bare-keys")]
+struct Stored<K: KeySizeUser>(GenericArray<u8, K::KeySize>);
+
+#[cfg(feature = "bare-keys")]
+impl<K: KeyInit> Stored<K> {
+    fn new(key: &[u8]) -> Result<Self, CryptoError> {
+        if key.len() == K::key_size() {
+            Ok(Self(GenericArray::clone_from_slice(key)))
+        } else {
+            Err(CryptoError::BadLength)
+        }
+    }
+
+    fn expanded(&self) -> K {
+        K::new(&self.0)
+    }
+}
+
+#[cfg(feature = "bare-keys")]
+impl<K: KeySizeUser> Drop for Stored<K> {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(self.0.as_mut_slice());
+    }
 }
 
 /// Where the tag begins.
@@ -161,8 +202,8 @@ fn text_len<K: AeadInPlace>(in_out: &[u8]) -> Result<usize, CryptoError> {
         .ok_or(CryptoError::BadLength)
 }
 
-fn seal<K: AeadInPlace<NonceSize = U12>>(
-    key: &K,
+fn seal<K: AeadInPlace<NonceSize = U12> + KeyInit>(
+    key: &Stored<K>,
     nonce: &[u8; NONCE_LEN],
     aad: &[u8],
     in_out: &mut [u8],
@@ -170,6 +211,7 @@ fn seal<K: AeadInPlace<NonceSize = U12>>(
     let (text, room) = in_out.split_at_mut(text_len::<K>(in_out)?);
     // The one thing that the modes refuse is a text beyond their limit.
     let tag = key
+        .expanded()
         .encrypt_in_place_detached(nonce.into(), aad, text)
         .map_err(|_| CryptoError::BadLength)?;
     room.copy_from_slice(&tag);
@@ -178,13 +220,14 @@ fn seal<K: AeadInPlace<NonceSize = U12>>(
 
 /// GCM and ChaCha20-Poly1305 decrypt only after the tag is verified; CCM has to decrypt first, and
 /// overwrites the text with zeros when the tag is wrong.
-fn open<K: AeadInPlace<NonceSize = U12>>(
-    key: &K,
+fn open<K: AeadInPlace<NonceSize = U12> + KeyInit>(
+    key: &Stored<K>,
     nonce: &[u8; NONCE_LEN],
     aad: &[u8],
     in_out: &mut [u8],
 ) -> Result<(), CryptoError> {
     let (text, tag) = in_out.split_at_mut(text_len::<K>(in_out)?);
-    key.decrypt_in_place_detached(nonce.into(), aad, text, GenericArray::from_slice(tag))
+    key.expanded()
+        .decrypt_in_place_detached(nonce.into(), aad, text, GenericArray::from_slice(tag))
         .map_err(|_| CryptoError::Unauthenticated)
 }

@@ -34,7 +34,7 @@
 //!
 //! # Features
 //!
-//! All but `getrandom` are on by default; a device switches off what its suites never name.
+//! All but `bare-keys` and `getrandom` are on by default; a device switches off what its suites never name.
 //!
 //! | feature | brings |
 //! |---|---|
@@ -43,6 +43,7 @@
 //! | `chacha20poly1305` | ChaCha20-Poly1305 |
 //! | `aes256` | the 256-bit form of both AES families; without it an expanded AES key is a quarter smaller |
 //! | `sha384` | SHA-384 and its HMAC |
+//! | `bare-keys` | AEAD keys kept bare and expanded on the stack for each record: a pair of AES-128 keys takes 34 bytes instead of 704, a record some thousand instructions more |
 //! | `getrandom` | `OsRandom`, for targets with an operating system |
 //!
 //! An algorithm that is switched off is [`CryptoError::Unsupported`], and
