@@ -101,10 +101,10 @@ impl Gateway {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        match seen.await {
-            Ok(counters) => counters,
-            Err(_) => panic!("{}\n{}", self.counters().await, self.log.text()),
+        if let Ok(counters) = seen.await {
+            return counters;
         }
+        panic!("{}\n{}", self.counters().await, self.log.text())
     }
 
     /// Log lines that hold `text`.
@@ -195,4 +195,57 @@ pub(crate) async fn recv(device: &mut Client) -> Result<Vec<u8>, ClientError> {
 pub(crate) async fn echo(device: &mut Client, payload: &[u8]) {
     device.send(payload).await.unwrap();
     assert_eq!(recv(device).await.unwrap(), payload);
+}
+
+/// Stands between a device and the proxy: remembers what the device sent, and speaks from its address.
+pub(crate) struct Middlebox {
+    /// Where the device connects to.
+    pub(crate) address: SocketAddr,
+    outside: Arc<UdpSocket>,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    gateway: SocketAddr,
+}
+
+impl Middlebox {
+    /// Forwards each of the device's datagrams `copies` times.
+    pub(crate) async fn start(gateway: SocketAddr, copies: usize) -> Self {
+        let inside = Arc::new(UdpSocket::bind(LOOPBACK).await.unwrap());
+        let outside = Arc::new(UdpSocket::bind(LOOPBACK).await.unwrap());
+        let middlebox = Self {
+            address: inside.local_addr().unwrap(),
+            outside: Arc::clone(&outside),
+            seen: Arc::default(),
+            gateway,
+        };
+        let seen = Arc::clone(&middlebox.seen);
+        tokio::spawn(async move {
+            let (mut up, mut down) = (vec![0; 65_535], vec![0; 65_535]);
+            let mut device = LOOPBACK;
+            loop {
+                tokio::select! {
+                    Ok((len, from)) = inside.recv_from(&mut up) => {
+                        device = from;
+                        seen.lock().unwrap().push(up[..len].to_vec());
+                        for _ in 0..copies {
+                            outside.send_to(&up[..len], gateway).await.unwrap();
+                        }
+                    }
+                    Ok((len, _)) = outside.recv_from(&mut down) => {
+                        inside.send_to(&down[..len], device).await.unwrap();
+                    }
+                }
+            }
+        });
+        middlebox
+    }
+
+    /// Every datagram that the device has sent.
+    pub(crate) fn seen(&self) -> Vec<Vec<u8>> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Sends from the device's address as the proxy knows it.
+    pub(crate) async fn inject(&self, datagram: &[u8]) {
+        self.outside.send_to(datagram, self.gateway).await.unwrap();
+    }
 }
