@@ -70,9 +70,16 @@ fn calibrate(effort: Effort, work: &mut Work<'_>) -> u32 {
     }
 }
 
-/// The middle one; of none, not a number.
-pub fn median(values: Vec<f64>) -> f64 {
-    percentile(values, 50)
+/// The middle one, or the mean of the middle two; of none, not a number.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match (
+        values.get(values.len().saturating_sub(1) / 2),
+        values.get(values.len() / 2),
+    ) {
+        (Some(below), Some(above)) => f64::midpoint(*below, *above),
+        _ => f64::NAN,
+    }
 }
 
 /// The value that `percent` in a hundred are not above; of none, not a number.
