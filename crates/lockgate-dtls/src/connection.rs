@@ -33,6 +33,10 @@ pub enum Outcome {
 }
 
 /// The two lives of a connection.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "without a heap there is nowhere else to put a handshake"
+)]
 enum Life<P: Provider, B> {
     Handshaking(Handshake<P, B>),
     Established {
@@ -86,7 +90,7 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
     /// # Errors
     /// [`ApiError::ScratchTooSmall`] also for a connection that [`Connection::wake`] made: it was lent no memory.
     pub fn start(&mut self, now: Instant, server_name: &[u8]) -> Result<(), ApiError> {
-        self.end();
+        self.forget();
         let mut cid = [0; MAX_OWN_CID_LEN];
         let cid = cid
             .get_mut(..usize::from(self.config.cid.own_len()))
@@ -104,8 +108,8 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
         Ok(())
     }
 
-    /// Forgets what there is, and takes the scratch memory back.
-    fn end(&mut self) {
+    /// Forgets the session or the handshake, without a word to the peer and without an event.
+    pub fn forget(&mut self) {
         self.reclaim();
         self.life = Life::Over;
         self.flags = EventFlags::NONE;
@@ -141,7 +145,7 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
         blob: &[u8],
         count: u64,
     ) -> Result<(), ExportError<S::Error>> {
-        self.end();
+        self.forget();
         let association = Dormant::open(&self.provider, key, blob)?.wake(store, count)?;
         let keys = association.expand(&self.provider)?;
         self.life = Life::Established { association, keys };

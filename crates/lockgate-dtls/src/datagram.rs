@@ -3,6 +3,9 @@
 use crate::drop_reason::DropReason;
 use crate::wire::RecordHeader;
 
+/// A record in a datagram: its header, where it starts, and its bytes.
+type Record<'a> = (RecordHeader, usize, &'a mut [u8]);
+
 /// A datagram that is opened in place, record by record.
 #[derive(Debug)]
 pub struct Datagram<'a> {
@@ -21,12 +24,17 @@ impl<'a> Datagram<'a> {
         self.bytes
     }
 
+    /// How many bytes at the front have been taken in, so that the rest can be a datagram of its own later.
+    pub const fn consumed(&self) -> usize {
+        self.next
+    }
+
     /// The next record: its header, where it starts, and its bytes. `None` when there are no more, an error when what is
     /// left is not a record, which ends the datagram.
     pub(crate) fn next_record(
         &mut self,
         own_cid_len: u8,
-    ) -> Option<Result<(RecordHeader, usize, &mut [u8]), DropReason>> {
+    ) -> Option<Result<Record<'_>, DropReason>> {
         let start = self.next;
         let rest = self.bytes.get_mut(start..)?;
         if rest.is_empty() {

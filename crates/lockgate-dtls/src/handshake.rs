@@ -63,13 +63,13 @@ struct Parts<'a> {
 
 fn split(buffer: &mut [u8], early_room: u16) -> Parts<'_> {
     let early_at = buffer.len().saturating_sub(usize::from(early_room));
-    let (messages, _early) = buffer.split_at_mut(early_at);
-    let (outgoing, incoming) = messages.split_at_mut(messages.len() / 2);
+    let parts = buffer.split_at_mut(early_at);
+    let (outgoing, incoming) = parts.0.split_at_mut(parts.0.len() / 2);
     Parts {
         outgoing,
         incoming,
         #[cfg(feature = "endpoint")]
-        early: _early,
+        early: parts.1,
     }
 }
 
@@ -531,9 +531,10 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
                 None => break,
             }
         }
-        if !self.core.outgoing.is_pending() {
+        if len > 0 && !self.core.outgoing.is_pending() {
+            // Only what went out starts the timer: a caller may ask as often as it likes.
             self.core.timer.sent(now);
-        } else if len == 0 {
+        } else if len == 0 && self.core.outgoing.is_pending() {
             // Nothing fits this buffer: do not offer it for ever.
             self.core.outgoing.clear();
         }
