@@ -370,11 +370,16 @@ impl Association {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "endpoint"),
+        expect(unused_variables, reason = "only a server has a last flight")
+    )]
     fn handle_handshake(&mut self, now: Instant, content: &[u8]) -> Opened {
         let Ok((header, _)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
             return Opened::Ignored(DropReason::Malformed);
         };
         match (header.msg_type, self.role) {
+            #[cfg(feature = "endpoint")]
             (HandshakeType::FINISHED, _) => self.on_repeated_finished(now),
             (HandshakeType::CLIENT_HELLO, Role::Server)
             | (HandshakeType::HELLO_REQUEST, Role::Client) => {
@@ -389,19 +394,19 @@ impl Association {
     }
 
     /// An authenticated repeat of the peer's `Finished`: our last flight was lost.
+    #[cfg(feature = "endpoint")]
     fn on_repeated_finished(&mut self, now: Instant) -> Opened {
-        #[cfg(feature = "endpoint")]
-        if let Some(flight) = self
+        match self
             .last_flight
             .as_mut()
             .filter(|flight| now <= flight.until)
         {
-            flight.pending = true;
-            return Opened::LastFlightAgain;
+            Some(flight) => {
+                flight.pending = true;
+                Opened::LastFlightAgain
+            }
+            None => Opened::Ignored(DropReason::DuplicateMessage),
         }
-        #[cfg(not(feature = "endpoint"))]
-        let _ = now;
-        Opened::Ignored(DropReason::DuplicateMessage)
     }
 
     /// Makes `close_notify` pending and takes nothing in any more.
@@ -415,8 +420,12 @@ impl Association {
     }
 
     /// Whether [`Association::poll_transmit`] has something to write.
-    pub(crate) const fn is_pending(&self) -> bool {
-        self.pending_alert.is_some() || self.last_flight_is_pending()
+    pub(crate) fn is_pending(&self) -> bool {
+        #[cfg(feature = "endpoint")]
+        if self.last_flight_is_pending() {
+            return true;
+        }
+        self.pending_alert.is_some()
     }
 
     /// Writes the next datagram of the association's own, and returns its length.
@@ -435,12 +444,11 @@ impl Association {
             .ok()
     }
 
-    const fn last_flight_is_pending(&self) -> bool {
-        #[cfg(feature = "endpoint")]
-        if let Some(flight) = &self.last_flight {
-            return flight.pending;
-        }
-        false
+    #[cfg(feature = "endpoint")]
+    fn last_flight_is_pending(&self) -> bool {
+        self.last_flight
+            .as_ref()
+            .is_some_and(|flight| flight.pending)
     }
 
     /// `ChangeCipherSpec` in epoch 0 and `Finished` in epoch 1, both under new record numbers.

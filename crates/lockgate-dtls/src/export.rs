@@ -120,16 +120,15 @@ impl Association {
         store: &mut S,
         count: u64,
     ) -> Result<(), ExportError<S::Error>> {
-        let mut lease = match self.lease {
-            Some(lease) => lease,
-            None => {
-                let mut id = [0; 8];
-                provider.random(&mut id)?;
-                Lease {
-                    id: LeaseId(id),
-                    generation: 0,
-                    end: self.write_next,
-                }
+        let mut lease = if let Some(lease) = self.lease {
+            lease
+        } else {
+            let mut id = [0; 8];
+            provider.random(&mut id)?;
+            Lease {
+                id: LeaseId(id),
+                generation: 0,
+                end: self.write_next,
             }
         };
         let end = self.write_next.saturating_add(count).max(lease.end);

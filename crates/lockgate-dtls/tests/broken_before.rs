@@ -511,10 +511,11 @@ fn entry_8_what_both_do_not_share_has_a_name() {
 fn entry_8_a_peer_without_extended_master_secret_is_refused_unless_allowed() {
     let strip = |datagram: &mut Vec<u8>, msg_type: u8| {
         // The extension is four bytes, 00 17 00 00; its type becomes one that nobody knows.
-        if datagram[0] == 22 && datagram[13] == msg_type {
-            if let Some(at) = datagram.windows(4).position(|w| w == [0, 23, 0, 0]) {
-                datagram[at..at + 2].copy_from_slice(&[0xfa, 0xfa]);
-            }
+        if datagram[0] == 22
+            && datagram[13] == msg_type
+            && let Some(at) = datagram.windows(4).position(|w| w == [0, 23, 0, 0])
+        {
+            datagram[at..at + 2].copy_from_slice(&[0xfa, 0xfa]);
         }
     };
     let mut pair = Pair::new(17);

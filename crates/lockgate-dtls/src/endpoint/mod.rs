@@ -162,14 +162,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         if config.scratch_len < MIN_SCRATCH_LEN {
             return Err(ConfigError::ScratchLen);
         }
-        let key = match config.cid_key {
-            Some(key) => key,
-            None => {
-                let mut key = [0; 16];
-                provider.random(&mut key).map_err(ConfigError::Crypto)?;
-                key
-            }
-        };
+        let mut key = config.cid_key.unwrap_or_default();
+        if config.cid_key.is_none() {
+            provider.random(&mut key).map_err(ConfigError::Crypto)?;
+        }
         let mask = provider.mask(&key).map_err(ConfigError::Crypto)?;
         let cids = CidCodec::new(mask, config.placement, config.config.cid.own_len())?;
         let hasher = KeyedHasher::new(&mut provider).map_err(ConfigError::Crypto)?;
@@ -624,15 +620,12 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             group,
             armed: None,
         }));
-        let index = match self.free_handshakes.pop() {
-            Some(index) => {
-                self.handshakes[index as usize] = entry;
-                index
-            }
-            None => {
-                self.handshakes.push(entry);
-                self.handshakes.len() as u32 - 1
-            }
+        let index = if let Some(index) = self.free_handshakes.pop() {
+            self.handshakes[index as usize] = entry;
+            index
+        } else {
+            self.handshakes.push(entry);
+            self.handshakes.len() as u32 - 1
         };
         if let Some(s) = self.slots.get_mut(slot) {
             s.life = Life::Handshaking(index);

@@ -10,6 +10,10 @@ use crate::association::Association;
 const CHUNK: u32 = 256;
 
 /// What lives in a slot.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a slot is made to hold a session; one that is half open is soon one or gone"
+)]
 pub(crate) enum Life {
     Vacant,
     /// The number of the handshake in its own slab.

@@ -85,10 +85,10 @@ impl PskPremaster {
         let mut secret = Zeroizing::new([0; MASTER_SECRET_LEN]);
         match seed {
             Seed::SessionHash(hash) => {
-                prf(&key, b"extended master secret", [hash, &[]], &mut *secret)
+                prf(&key, b"extended master secret", [hash, &[]], &mut *secret);
             }
             Seed::Randoms { client, server } => {
-                prf(&key, b"master secret", [client, server], &mut *secret)
+                prf(&key, b"master secret", [client, server], &mut *secret);
             }
         }
         Ok(MasterSecret {

@@ -24,7 +24,7 @@ pub(crate) const fn seal_limit(suite: SuiteParameters) -> u64 {
     }
 }
 
-/// How many records may fail to open under one key (RFC 9147 §4.5.3: 2^36 for GCM and ChaCha20, 2^23.5 for CCM).
+/// How many records may fail to open under one key (RFC 9147 §4.5.3: 2^36 for GCM and `ChaCha20`, 2^23.5 for CCM).
 pub(crate) const fn failed_open_limit(
     suite: SuiteParameters,
     limits: crate::config::AeadLimits,

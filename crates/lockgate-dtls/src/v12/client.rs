@@ -24,6 +24,10 @@ use crate::wire::{
 const COOKIE_AT: usize = 2 + RANDOM_LEN + 1;
 
 /// The client's states in protocol order.
+#[allow(
+    clippy::enum_variant_names,
+    reason = "a state is named by what it expects; all of a client's do"
+)]
 #[derive(Debug)]
 pub(crate) enum State {
     ExpectServerHello(ExpectServerHello),

@@ -7,9 +7,6 @@ pub(crate) mod client;
 #[cfg(feature = "endpoint")]
 pub(crate) mod server;
 
-#[cfg(feature = "endpoint")]
-use zeroize::Zeroize;
-
 use crate::association::{Agreed, Association, Role};
 #[cfg(feature = "endpoint")]
 use crate::bytes::ShortBytes;
@@ -40,6 +37,7 @@ pub(crate) struct Context<'a, P> {
 
 /// One handshake message, whole and in order.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_field_names, reason = "message_seq is the RFC's name")]
 pub(crate) struct Message<'a> {
     pub(crate) msg_type: HandshakeType,
     pub(crate) message_seq: u16,
@@ -82,12 +80,6 @@ pub(crate) struct Core<P: Provider> {
     server_random: [u8; RANDOM_LEN],
     suite: CipherSuite,
     transcript: Option<P::Hash>,
-    /// Server: the transcript up to `ClientKeyExchange`, frozen while the key is looked up.
-    #[cfg(feature = "endpoint")]
-    session_hash: HashOutput,
-    /// Server: for the two `Finished` that are still to come. A client knows both when it sends its own.
-    #[cfg(feature = "endpoint")]
-    master: Option<MasterSecret<P::Hmac>>,
     extended_master_secret: bool,
     own_cid: OwnCid,
     peer_cid: PeerCid,
@@ -116,10 +108,6 @@ impl<P: Provider> Core<P> {
             server_random: [0; RANDOM_LEN],
             suite: CipherSuite(0),
             transcript: None,
-            #[cfg(feature = "endpoint")]
-            session_hash: HashOutput::new(&[]),
-            #[cfg(feature = "endpoint")]
-            master: None,
             extended_master_secret: false,
             own_cid,
             peer_cid: PeerCid::EMPTY,
@@ -304,14 +292,8 @@ fn check_finished(
     }
 }
 
-#[cfg(feature = "endpoint")]
-impl<P: Provider> Drop for Core<P> {
-    fn drop(&mut self) {
-        self.session_hash.zeroize();
-    }
-}
-
 /// Why a provided key did not lead on.
+#[derive(Clone, Copy)]
 pub(crate) enum PskError {
     /// The caller's mistake; the handshake still waits.
     Api(ApiError),

@@ -1,7 +1,9 @@
 //! The server, from a `ClientHello` whose cookie holds: `ServerHello` [`ServerKeyExchange`] `ServerHelloDone` ->
 //! `ClientKeyExchange` `Finished` -> `ChangeCipherSpec` `Finished`.
 
-use zeroize::Zeroizing;
+use core::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Context, Core, Message, PskError, State as CoreState, check_finished};
 use crate::association::{LastFlight, Role};
@@ -22,15 +24,33 @@ pub(crate) enum State {
     /// `ClientHello` is being answered.
     Hello,
     ExpectClientKeyExchange,
-    ExpectPsk,
+    ExpectPsk(ExpectPsk),
     ExpectFinished(ExpectFinished),
 }
 
-/// The keys are there.
+/// The caller looks for the key.
 #[derive(Debug)]
+pub(crate) struct ExpectPsk {
+    /// The number that the client's `Finished` will have.
+    finished_seq: u16,
+}
+
+/// The keys are there, and so is what both `Finished` have to say: nothing comes between, so neither the master secret
+/// nor the transcript need be kept.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub(crate) struct ExpectFinished {
     /// The keys come from a random PSK, because the identity is not known.
     identity_unknown: bool,
+    of_client: [u8; VERIFY_DATA_LEN],
+    of_server: [u8; VERIFY_DATA_LEN],
+}
+
+impl fmt::Debug for ExpectFinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExpectFinished")
+            .field("identity_unknown", &self.identity_unknown)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a server answers [`Event::PskRequested`](crate::Event::PskRequested).
@@ -44,19 +64,14 @@ impl State {
     pub(super) const fn waiting_for(&self) -> WaitingFor {
         match self {
             Self::Hello | Self::ExpectClientKeyExchange => WaitingFor::ClientKeyExchange,
-            Self::ExpectPsk => WaitingFor::Psk,
+            Self::ExpectPsk(_) => WaitingFor::Psk,
             Self::ExpectFinished(_) => WaitingFor::Finished,
         }
     }
 
     /// Whether the identity turned out to be unknown.
     pub(crate) const fn identity_unknown(&self) -> bool {
-        matches!(
-            self,
-            Self::ExpectFinished(ExpectFinished {
-                identity_unknown: true
-            })
-        )
+        matches!(self, Self::ExpectFinished(state) if state.identity_unknown)
     }
 }
 
@@ -191,16 +206,17 @@ impl<P: Provider> Core<P> {
                     .map_err(|_| PeerMisbehaved::Malformed(message.msg_type))?;
                 self.psk_identity = ShortBytes::new(exchange.identity).ok_or(Limit::PskIdentity)?;
                 self.hash_message(message);
-                self.session_hash = self.transcript_hash();
                 self.timer.pause();
-                self.state = CoreState::Server(State::ExpectPsk);
+                // Nothing is hashed while the key is looked up, so the transcript stays the session hash.
+                self.state = CoreState::Server(State::ExpectPsk(ExpectPsk {
+                    finished_seq: message.message_seq.wrapping_add(1),
+                }));
                 cx.events.psk_requested = true;
                 Ok(())
             }
-            (State::ExpectFinished(_), T::FINISHED) => {
-                self.check_client_finished(message)?;
-                self.hash_message(message);
-                let verify_data = self.verify_data(false)?;
+            (State::ExpectFinished(state), T::FINISHED) => {
+                check_finished(message, &state.of_client)?;
+                let verify_data = state.of_server;
                 let message_seq = self.next_message_seq;
                 if let Some(association) = &mut self.association {
                     association.last_flight = Some(LastFlight {
@@ -220,30 +236,15 @@ impl<P: Provider> Core<P> {
         }
     }
 
-    /// The `verify_data` of one side over the transcript as it stands.
-    fn verify_data(&self, of_client: bool) -> Result<[u8; VERIFY_DATA_LEN], HandshakeError> {
-        let hash = self.transcript_hash();
-        // Without a master secret there is nothing to compare with, and nothing may pass.
-        let master = self
-            .master
-            .as_ref()
-            .ok_or(PeerMisbehaved::IncorrectFinished)?;
-        Ok(master.verify_data(of_client, hash.as_ref()))
-    }
-
-    fn check_client_finished(&self, message: Message<'_>) -> Result<(), HandshakeError> {
-        check_finished(message, &Zeroizing::new(self.verify_data(true)?))
-    }
-
     /// The caller's answer to [`Event::PskRequested`](crate::Event::PskRequested).
     pub(crate) fn provide_server_psk(
         &mut self,
         cx: &mut Context<'_, P>,
         answer: Answer<'_>,
     ) -> Result<(), PskError> {
-        if !matches!(self.state, CoreState::Server(State::ExpectPsk)) {
+        let CoreState::Server(State::ExpectPsk(ExpectPsk { finished_seq })) = self.state else {
             return Err(PskError::Api(ApiError::NotRequested));
-        }
+        };
         // An unknown identity runs on with a random key, so that it ends as a wrong key does (RFC 4279 §2).
         let mut random = Zeroizing::new([0; 32]);
         let (psk, identity_unknown) = match answer {
@@ -260,11 +261,24 @@ impl<P: Provider> Core<P> {
                 (random.as_slice(), true)
             }
         };
-        let session_hash = self.session_hash;
-        self.master = Some(self.derive_keys(cx, &session_hash, psk, Role::Server)?);
+        let session_hash = self.transcript_hash();
+        let master = self.derive_keys(cx, &session_hash, psk, Role::Server)?;
+        let of_client = master.verify_data(true, session_hash.as_ref());
+        self.hash_message(Message {
+            msg_type: HandshakeType::FINISHED,
+            message_seq: finished_seq,
+            protected: true,
+            body: &of_client,
+        });
+        let of_server = master.verify_data(false, self.transcript_hash().as_ref());
+        self.transcript = None;
         // Our flight has been answered in part; should the rest be lost, a repeat of ours asks for it.
         self.timer.sent(cx.now);
-        self.state = CoreState::Server(State::ExpectFinished(ExpectFinished { identity_unknown }));
+        self.state = CoreState::Server(State::ExpectFinished(ExpectFinished {
+            identity_unknown,
+            of_client,
+            of_server,
+        }));
         Ok(())
     }
 }

@@ -95,7 +95,7 @@ impl<'a> ClientHello<'a> {
                     hello.max_fragment_length = Some(MaxFragmentLength::parse(data)?);
                 }
                 ExtensionType::RECORD_SIZE_LIMIT => {
-                    hello.record_size_limit = Some(parse_record_size_limit(data)?)
+                    hello.record_size_limit = Some(parse_record_size_limit(data)?);
                 }
                 ExtensionType::SERVER_NAME => hello.server_name = parse_server_name(data)?,
                 ExtensionType::SUPPORTED_VERSIONS => {

@@ -72,14 +72,14 @@ impl<'a> ServerHello<'a> {
                     hello.extended_master_secret = true;
                 }
                 ExtensionType::RENEGOTIATION_INFO => {
-                    hello.renegotiation_info = Some(only_vec8(data)?)
+                    hello.renegotiation_info = Some(only_vec8(data)?);
                 }
                 ExtensionType::CONNECTION_ID => hello.connection_id = Some(only_vec8(data)?),
                 ExtensionType::MAX_FRAGMENT_LENGTH => {
                     hello.max_fragment_length = Some(MaxFragmentLength::parse(data)?);
                 }
                 ExtensionType::RECORD_SIZE_LIMIT => {
-                    hello.record_size_limit = Some(parse_record_size_limit(data)?)
+                    hello.record_size_limit = Some(parse_record_size_limit(data)?);
                 }
                 ExtensionType::SERVER_NAME => {
                     Reader::new(data).end()?;
