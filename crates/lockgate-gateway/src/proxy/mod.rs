@@ -24,7 +24,7 @@ use crate::config::{HostPort, ProxyOptions};
 use crate::keys::KeySource;
 use crate::limits::Limits;
 use crate::relay::{Command, KeyLog, Lookups, Policy};
-pub use crate::relay::{Counters, EndReason, FailureReason, Traffic};
+pub use crate::relay::{Counters, EndReason, FailureReason, SessionInfo, Traffic};
 use worker::Worker;
 
 /// How long devices are told at the end that it is one.
@@ -79,7 +79,7 @@ pub struct Proxy {
     commands: mpsc::UnboundedSender<Command>,
 }
 
-/// Asks a running [`Proxy`] for its numbers.
+/// Asks a running [`Proxy`] what it knows.
 #[derive(Clone)]
 pub struct ProxyHandle(mpsc::UnboundedSender<Command>);
 
@@ -171,6 +171,14 @@ impl ProxyHandle {
         let (to, answer) = oneshot::channel();
         self.0.send(Command::Counters(to)).ok()?;
         answer.await.ok()
+    }
+
+    /// The newest session of `identity`; `None` when there is none, or when the proxy does not serve any more.
+    pub async fn session(&self, identity: &[u8]) -> Option<SessionInfo> {
+        let (to, answer) = oneshot::channel();
+        let identity = identity.into();
+        self.0.send(Command::Session { identity, to }).ok()?;
+        answer.await.ok()?
     }
 }
 

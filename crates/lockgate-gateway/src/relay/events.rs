@@ -252,6 +252,7 @@ impl Relay {
     fn log_end(&mut self, io: &Io, session: &Session, reason: CloseReason) {
         let end = session.ending.unwrap_or_else(|| reason.into());
         self.counters.sessions_ended[end as usize] += 1;
+        let lasted = io.now().saturating_since(session.started);
         let alert = match reason {
             CloseReason::PeerAlert(description) => Some(description),
             _ => None,
@@ -261,7 +262,7 @@ impl Relay {
             suite = %session.suite,
             cid = ?session.own_cid,
             peer = %session.path.peer(),
-            seconds = io.now().saturating_since(session.started).as_secs_f32(),
+            seconds = (lasted.as_secs_f64() * 1e3).round() / 1e3,
             to_backend = session.to_backend.datagrams,
             to_backend_bytes = session.to_backend.bytes,
             to_device = session.to_device.datagrams,

@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
-use lockgate_dtls::{ConnectionHandle, Event, Instant, SendError};
+use lockgate_dtls::{CipherSuite, ConnectionHandle, Event, Instant, OwnCid, SendError};
 use lockgate_tokio::{Io, MAX_DATAGRAM_LEN, Path, Service};
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,8 +55,30 @@ pub(crate) enum Command {
     },
     /// Tell the numbers.
     Counters(oneshot::Sender<Counters>),
+    /// Tell what is known of an identity's session.
+    Session {
+        /// Whose.
+        identity: Box<[u8]>,
+        /// Where to.
+        to: oneshot::Sender<Option<SessionInfo>>,
+    },
     /// Stop serving.
     Stop,
+}
+
+/// What is known of a live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Where the device was last heard.
+    pub peer: SocketAddr,
+    /// The agreed suite.
+    pub cipher_suite: CipherSuite,
+    /// The connection ID that the device's records carry, or empty.
+    pub cid: OwnCid,
+    /// From the device to the backend.
+    pub to_backend: Traffic,
+    /// From the backend to the device.
+    pub to_device: Traffic,
 }
 
 /// What sessions go by.
@@ -121,6 +143,18 @@ impl Relay {
         counters
     }
 
+    fn session_info(&mut self, identity: &[u8]) -> Option<SessionInfo> {
+        let connection = self.sessions.of_identity(identity)?;
+        let session = self.sessions.session(connection)?;
+        Some(SessionInfo {
+            peer: session.path.peer(),
+            cipher_suite: session.suite,
+            cid: session.own_cid,
+            to_backend: session.to_backend,
+            to_device: session.to_device,
+        })
+    }
+
     /// Takes one datagram from the backend of the session at `index`.
     fn relay_to_device(&mut self, io: &mut Io, index: usize) {
         let Some(session) = self.sessions.session_at(index) else {
@@ -155,6 +189,9 @@ impl Relay {
             Command::Counters(to) => {
                 // Whoever asked may have gone.
                 let _ = to.send(self.counters(io));
+            }
+            Command::Session { identity, to } => {
+                let _ = to.send(self.session_info(&identity));
             }
             Command::Stop => return ControlFlow::Break(()),
         }
