@@ -192,13 +192,14 @@ impl Client {
         // An ICMP error alone makes no socket readable.
         let ready = self.socket.ready(Interest::READABLE | Interest::ERROR);
         let ready = match self.endpoint.poll_timeout() {
-            Some(at) => match tokio::time::timeout_at(self.clock.timer(at), ready).await {
-                Ok(ready) => ready?,
-                Err(_) => {
+            Some(at) => {
+                let in_time = tokio::time::timeout_at(self.clock.timer(at), ready).await;
+                let Ok(ready) = in_time else {
                     self.endpoint.handle_timeout(self.clock.now());
                     return Ok(None);
-                }
-            },
+                };
+                ready?
+            }
             None => ready.await?,
         };
         if ready.is_error() && self.take_error() && !self.established {
