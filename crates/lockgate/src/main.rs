@@ -4,6 +4,7 @@
 //! included. Asking for help or the version is no failure.
 
 mod argv;
+mod demo;
 mod logging;
 mod proxy;
 
@@ -31,6 +32,7 @@ fn command() -> Command {
         .about("DTLS for the Internet of Things")
         .subcommand_required(true)
         .subcommand(proxy::command())
+        .subcommand(demo::command())
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
@@ -52,6 +54,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some((proxy::NAME, flags)) => proxy::run(flags),
+        Some((demo::NAME, flags)) => demo::run(flags),
         // clap lets nothing else through.
         _ => Err("no such subcommand (see --help)".into()),
     }
