@@ -126,10 +126,10 @@ async fn with_replacement_off_both_sessions_live() {
 #[tokio::test]
 async fn a_silent_device_loses_its_session_and_a_busy_one_does_not() {
     let mut options = options(echo_backend().await);
-    options.idle_timeout = Some(Duration::from_millis(400));
+    options.idle_timeout = Some(Duration::from_millis(600));
     let gateway = Gateway::start(&options, keys()).await;
     let (mut silent, mut busy) = (device(&gateway, 0).await, device(&gateway, 1).await);
-    for _ in 0..8 {
+    for _ in 0..9 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         echo(&mut busy, b"still here").await;
     }

@@ -141,7 +141,7 @@ impl Client {
     }
 
     /// The next datagram; its length in `out`, which cuts what is longer. [`ClientError::Closed`] when the server has
-    /// ended the connection. A future that is dropped loses nothing.
+    /// ended the connection. A future that is dropped loses nothing that came.
     pub async fn recv(&mut self, out: &mut [u8]) -> Result<usize, ClientError> {
         loop {
             if let Some(len) = self.turn(Some(&mut *out)).await? {

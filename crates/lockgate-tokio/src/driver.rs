@@ -66,6 +66,18 @@ pub struct Driver<S> {
     incoming: Box<[u8]>,
 }
 
+/// Why a driver could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// The runtime does not take the sockets, or they are too many.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// An option of the engine is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
 /// What a turn of the loop is for.
 #[derive(Default)]
 struct Ready {
@@ -76,21 +88,20 @@ struct Ready {
 
 impl<S: Service> Driver<S> {
     /// A driver on `sockets`, which are non-blocking ([`bind`](crate::bind) makes such) and at most [`MAX_SOCKETS`]. Must
-    /// be called within the tokio runtime that [`Driver::run`] will run in. The outer error is the runtime's or of too
-    /// many sockets, the inner one an option out of range.
+    /// be called within the tokio runtime that [`Driver::run`] will run in.
     pub fn new(
         sockets: Vec<std::net::UdpSocket>,
         config: EndpointConfig,
         service: S,
-    ) -> io::Result<Result<Self, ConfigError>> {
+    ) -> Result<Self, DriverError> {
         if sockets.len() > MAX_SOCKETS {
-            return Err(io::Error::other("too many sockets"));
+            return Err(io::Error::other("too many sockets").into());
         }
-        Ok(Io::new(sockets, config)?.map(|io| Self {
-            io,
+        Ok(Self {
+            io: Io::new(sockets, config)?,
             service,
             incoming: vec![0; MAX_DATAGRAM_LEN].into(),
-        }))
+        })
     }
 
     /// The service and what it works with.

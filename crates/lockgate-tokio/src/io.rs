@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
-use lockgate_dtls::{ConfigError, ConnectionHandle, EndpointConfig, Instant, SendError};
+use lockgate_dtls::{ConnectionHandle, EndpointConfig, Instant, SendError};
 use tokio::net::UdpSocket;
 
-use crate::{Clock, Endpoint, IoCounters, MAX_DATAGRAM_LEN, Path};
+use crate::{Clock, DriverError, Endpoint, IoCounters, MAX_DATAGRAM_LEN, Path};
 
 /// The engine, the sockets and the time of one driver.
 pub struct Io {
@@ -25,19 +25,18 @@ impl Io {
     pub(crate) fn new(
         sockets: Vec<std::net::UdpSocket>,
         config: EndpointConfig,
-    ) -> io::Result<Result<Self, ConfigError>> {
+    ) -> Result<Self, DriverError> {
         let sockets: io::Result<Vec<_>> = sockets.into_iter().map(UdpSocket::from_std).collect();
-        let sockets = sockets?;
         let clock = Clock::start();
         let now = clock.now();
-        Ok(Endpoint::new(AwsLc, now, config).map(|endpoint| Self {
-            endpoint,
-            sockets,
+        Ok(Self {
+            endpoint: Endpoint::new(AwsLc, now, config)?,
+            sockets: sockets?,
             clock,
             now,
             counters: IoCounters::default(),
             out: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
-        }))
+        })
     }
 
     /// The time, read once for each batch of datagrams.

@@ -18,7 +18,7 @@ mod socket;
 pub use client::{Client, ClientError, ClientOptions};
 pub use clock::Clock;
 pub use counters::{DropCounters, IoCounters};
-pub use driver::{Driver, Service};
+pub use driver::{Driver, DriverError, Service};
 pub use io::Io;
 pub use lockgate_dtls as dtls;
 pub use path::Path;

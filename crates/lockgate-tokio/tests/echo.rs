@@ -80,9 +80,7 @@ fn serve(addresses: &[SocketAddr]) -> Server {
         moves: 0,
         begun: Vec::new(),
     };
-    let mut driver = Driver::new(sockets, EndpointConfig::default(), echo)
-        .unwrap()
-        .unwrap();
+    let mut driver = Driver::new(sockets, EndpointConfig::default(), echo).unwrap();
     let task = tokio::task::spawn(async move {
         driver.run().await;
         assert_eq!(driver.close_all(Duration::from_secs(2)).await, 0);

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::thread;
 
 use lockgate_dtls::EndpointConfig;
-use lockgate_tokio::Driver;
+use lockgate_tokio::{Driver, DriverError};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -56,8 +56,11 @@ impl Worker {
     async fn serve(self) -> Ended {
         let relay = Relay::new(self.policy, self.lookups, self.commands, self.key_log)
             .map_err(ProxyError::Start)?;
-        let mut driver =
-            Driver::new(self.sockets, self.endpoint, relay).map_err(ProxyError::Start)??;
+        let mut driver = match Driver::new(self.sockets, self.endpoint, relay) {
+            Ok(driver) => driver,
+            Err(DriverError::Config(error)) => return Err(error.into()),
+            Err(error) => return Err(ProxyError::Start(std::io::Error::other(error))),
+        };
         driver.run().await;
         let untold = driver.close_all(SHUTDOWN_TIME).await;
         if untold > 0 {

@@ -89,18 +89,19 @@ impl Sessions {
         if self.entries.len() <= index {
             self.entries.resize_with(index + 1, || Entry::Vacant);
         }
-        let entry = &mut self.entries[index];
-        if entry.connection() != Some(connection) {
-            // Whatever was here before is over; its last event is on its way.
-            self.established -= usize::from(matches!(entry, Entry::Session(_)));
-            *entry = Entry::Handshake(Box::new(Handshake {
-                connection,
-                path,
-                identity: None,
-                lookup: None,
-                told: None,
-            }));
+        match self.entries[index].connection() {
+            Some(known) if known == connection => return,
+            // It is over; its last event is on its way.
+            Some(over) => drop(self.remove(over)),
+            None => {}
         }
+        self.entries[index] = Entry::Handshake(Box::new(Handshake {
+            connection,
+            path,
+            identity: None,
+            lookup: None,
+            told: None,
+        }));
     }
 
     pub(super) fn handshake(&mut self, connection: ConnectionHandle) -> Option<&mut Handshake> {
@@ -182,5 +183,20 @@ impl Sessions {
     /// How many indices are in use or have been.
     pub(super) const fn len(&self) -> usize {
         self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(
+            size_of::<Session>() <= 192,
+            "{} bytes",
+            size_of::<Session>()
+        );
+        assert!(size_of::<Entry>() <= 16);
     }
 }

@@ -137,3 +137,24 @@ impl Upstreams {
 pub(crate) fn has_route(backend: SocketAddr) -> bool {
     Upstream::connect(backend).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_an_earlier_datagram_does_not_cost_the_next_one() {
+        let backend = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = backend.local_addr().unwrap();
+        drop(backend);
+        let upstream = Upstream::connect(address).unwrap();
+        let lost = upstream.send(b"lost");
+        assert_eq!((lost.done, lost.refused), (true, 0), "nobody can know yet");
+        let backend = UdpSocket::bind(address).unwrap();
+        let sent = upstream.send(b"back");
+        assert_eq!((sent.done, sent.refused), (true, 1));
+        let mut buf = [0; 8];
+        let len = backend.recv(&mut buf).unwrap();
+        assert_eq!(&buf[..len], b"back");
+    }
+}
