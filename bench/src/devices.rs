@@ -10,7 +10,7 @@ use lockgate_dtls::{
     Received,
 };
 
-use crate::epoll::Epoll;
+use crate::epoll::{Epoll, Ready};
 use crate::loopback::{IDENTITY, KEY, endpoint, endpoint_config, path};
 
 /// How long all handshakes together may take.
@@ -99,6 +99,7 @@ impl Devices {
             handles.push(handle.map_err(io::Error::other)?);
         }
         let mut connected = 0;
+        let mut ready = Ready::new();
         while connected < handles.len() {
             if self.start.elapsed() > CONNECT_WITHIN {
                 return Err(io::Error::other(format!(
@@ -114,7 +115,10 @@ impl Devices {
                 // One that is refused because the server is not up yet goes out again later.
                 let _ = self.sockets[n.unwrap_or(0)].send(&self.buf[..sent.len]);
             }
-            for n in self.epoll.wait(Some(Duration::from_millis(20)))? {
+            for n in self
+                .epoll
+                .wait(&mut ready, Some(Duration::from_millis(20)))?
+            {
                 while let Ok(len) = self.sockets[n].recv(&mut self.buf) {
                     let now = EngineInstant::from_micros(self.start.elapsed().as_micros() as u64);
                     let mut datagram = Datagram::new(&mut self.buf[..len]);
@@ -151,8 +155,12 @@ impl Devices {
             self.send(n)?;
         }
         let mut swept = Instant::now();
+        let mut ready = Ready::new();
         while Instant::now() < end {
-            for n in self.epoll.wait(Some(Duration::from_millis(50)))? {
+            for n in self
+                .epoll
+                .wait(&mut ready, Some(Duration::from_millis(50)))?
+            {
                 if self.receive(n, &mut seen) {
                     self.send(n)?;
                 }
@@ -170,7 +178,10 @@ impl Devices {
         // Let what is under way arrive, so that it is in nobody's next round.
         let quiet = Instant::now() + Duration::from_millis(50);
         while Instant::now() < quiet {
-            for n in self.epoll.wait(Some(Duration::from_millis(20)))? {
+            for n in self
+                .epoll
+                .wait(&mut ready, Some(Duration::from_millis(20)))?
+            {
                 self.receive(n, &mut seen);
             }
         }

@@ -112,15 +112,17 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
         }
         What::Parts => in_parts(cli.smoke),
         What::Memory => vec![in_memory(cli.smoke)?],
-        What::Relay(options) => vec![relayed(options, cli.smoke)?],
+        What::Relay(options) => vec![relay::measure(&load(options, cli.smoke)?)?],
         What::PlainRelay { bind, connect } => {
             plain_relay::run(*bind, *connect)?;
             return Ok(ExitCode::SUCCESS);
         }
         What::All(options) => {
+            // Rather at once than after all the rest.
+            let load = load(options, cli.smoke)?;
             let mut all = in_parts(cli.smoke);
             all.push(in_memory(cli.smoke)?);
-            all.push(relayed(options, cli.smoke)?);
+            all.push(relay::measure(&load)?);
             all
         }
     };
@@ -146,14 +148,14 @@ fn in_parts(smoke: bool) -> Vec<Section> {
     vec![parts::records(effort), parts::handshakes(effort)]
 }
 
-fn relayed(options: &RelayOptions, smoke: bool) -> io::Result<Section> {
+fn load(options: &RelayOptions, smoke: bool) -> io::Result<Load> {
     let lockgate = options.lockgate.clone().or_else(relay::lockgate_beside);
     let lockgate = lockgate.ok_or_else(|| {
         io::Error::other(
             "no lockgate program beside this one: cargo build --release -p lockgate, or give --lockgate",
         )
     })?;
-    relay::measure(&Load {
+    Ok(Load {
         lockgate,
         sessions: options.sessions,
         rounds: if smoke { 2 } else { 9 },

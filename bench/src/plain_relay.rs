@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 
-use crate::epoll::Epoll;
+use crate::epoll::{Epoll, Ready};
 
 /// How many clients it takes: enough for a bench.
 const MAX_CLIENTS: usize = 10_000;
@@ -25,10 +25,11 @@ pub fn run(bind: SocketAddr, connect: SocketAddr) -> io::Result<()> {
     let mut numbers = HashMap::new();
     let mut clients: Vec<(SocketAddr, UdpSocket)> = Vec::new();
     let mut buf = vec![0; 65_536];
+    let mut ready = Ready::new();
     loop {
-        for ready in epoll.wait(None)? {
-            if ready != LISTENER {
-                let (client, upstream) = &clients[ready];
+        for number in epoll.wait(&mut ready, None)? {
+            if number != LISTENER {
+                let (client, upstream) = &clients[number];
                 // A datagram that cannot be sent is lost, as datagrams are; so is one that an ICMP error stands for.
                 if let Ok(len) = upstream.recv(&mut buf) {
                     let _ = listener.send_to(&buf[..len], client);
