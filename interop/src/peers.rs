@@ -28,12 +28,17 @@ pub fn available(program: &str, package: &str) -> bool {
     if found.is_ok() {
         return true;
     }
+    missing(program, &format!("Debian package {package}"));
+    false
+}
+
+/// Says that `program`, which is had by `remedy`, is missing. This fails the test, unless `LOCKGATE_ALLOW_SKIP=1`.
+pub fn missing(program: &str, remedy: &str) {
     assert!(
         std::env::var_os("LOCKGATE_ALLOW_SKIP").is_some_and(|value| value == "1"),
-        "there is no {program}; install the Debian package {package}, or set LOCKGATE_ALLOW_SKIP=1"
+        "there is no {program} ({remedy}); get it, or set LOCKGATE_ALLOW_SKIP=1"
     );
-    println!("SKIPPED: there is no {program} (Debian package {package})");
-    false
+    println!("SKIPPED: there is no {program} ({remedy})");
 }
 
 /// OpenSSL is there; see [`available`].

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use crate::{Process, free_port};
+use crate::Process;
 
 /// The identity that the proxy knows in tests.
 pub const IDENTITY: &str = "Client_identity";
@@ -53,14 +52,20 @@ pub struct Proxy {
 impl Proxy {
     /// Starts it in front of `backend`, with further flags.
     pub fn start(backend: SocketAddr, flags: &[&str]) -> Self {
-        // Another process may take the port between the look and the start.
-        for _ in 0..3 {
-            let address = free_port();
-            if let Some(process) = try_start(address, backend, flags) {
-                return Self { process, address };
-            }
-        }
-        panic!("the proxy did not start on three free ports");
+        let psk = format!("{IDENTITY}:{PSK_HEX}");
+        let mut command = Command::new(lockgate());
+        command
+            .args(["proxy", "--psk", &psk, "--log-format", "json"])
+            .args(["--bind", "127.0.0.1:0", "--connect", &backend.to_string()])
+            .args(flags)
+            .env_remove("RUST_LOG");
+        let mut process = Process::spawn("lockgate proxy", &mut command);
+        let line = parse(&process.wait_for("\"message\":\"listening\""));
+        let address = line["address"].as_str().map(str::parse);
+        let Some(Ok(address)) = address else {
+            panic!("the proxy does not say where it listens: {line}");
+        };
+        Self { process, address }
     }
 
     /// Where it takes DTLS.
@@ -70,9 +75,7 @@ impl Proxy {
 
     /// Waits for a line of its log (one JSON object) that contains `needle`, and returns it.
     pub fn wait_for_log(&mut self, needle: &str) -> serde_json::Value {
-        let line = self.process.wait_for(needle);
-        serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("a line of the log is not JSON ({error}): {line}"))
+        parse(&self.process.wait_for(needle))
     }
 
     /// All that it has logged.
@@ -89,17 +92,7 @@ impl Proxy {
     }
 }
 
-fn try_start(address: SocketAddr, backend: SocketAddr, flags: &[&str]) -> Option<Process> {
-    let psk = format!("{IDENTITY}:{PSK_HEX}");
-    let mut command = Command::new(lockgate());
-    command
-        .args(["proxy", "--psk", &psk, "--log-format", "json"])
-        .args(["--bind", &address.to_string()])
-        .args(["--connect", &backend.to_string()])
-        .args(flags)
-        .env_remove("RUST_LOG");
-    let mut process = Process::spawn("lockgate proxy", &mut command);
-    // The line that says where it listens comes when it does.
-    process.find_within(&address.to_string(), Duration::from_secs(10))?;
-    Some(process)
+fn parse(line: &str) -> serde_json::Value {
+    serde_json::from_str(line)
+        .unwrap_or_else(|error| panic!("a line of the log is not JSON ({error}): {line}"))
 }

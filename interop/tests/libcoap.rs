@@ -45,9 +45,10 @@ fn observed_values_keep_coming() {
     // The server's clock, told every second, for three seconds.
     let observe = ["-m", "get", "-s", "3", "-B", "4"];
     let mut client = peers::coap_client("openssl", proxy.address(), "time", &observe);
-    for _ in 0..3 {
-        client.wait_for(":");
-    }
+    assert!(client.wait().success());
+    // Times of day run together, because the client adds no line ends.
+    let times = client.output().matches(':').count() / 2;
+    assert!(times >= 3, "only {times} times in {}", client.output());
     proxy.stop();
 }
 
