@@ -136,8 +136,8 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
         Ok(this)
     }
 
-    /// As [`Connection::wake`], in the memory of a connection that is there already; what was before it ends without
-    /// a word to the peer.
+    /// As [`Connection::wake`], in the memory of a connection that is there already. What was before it ends without a
+    /// word to the peer, but stays when the export is refused.
     pub fn resume<S: LeaseStore>(
         &mut self,
         store: &mut S,
@@ -145,9 +145,9 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
         blob: &[u8],
         count: u64,
     ) -> Result<(), ExportError<S::Error>> {
-        self.forget();
         let association = Dormant::open(&self.provider, key, blob)?.wake(store, count)?;
         let keys = association.expand(&self.provider)?;
+        self.forget();
         self.life = Life::Established { association, keys };
         Ok(())
     }
