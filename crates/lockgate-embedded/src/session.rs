@@ -272,9 +272,10 @@ impl<'m, P: Provider> Session<'m, P> {
         blob: &[u8],
         count: u64,
     ) -> Result<(), ExportError<S::Error>> {
+        self.connection.resume(store, key, blob, count)?;
         self.opening = false;
         self.silences = 0;
-        self.connection.resume(store, key, blob, count)
+        Ok(())
     }
 
     /// Claims `count` more records for a session that has been woken up.

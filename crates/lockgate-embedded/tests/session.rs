@@ -130,6 +130,9 @@ fn a_session_sleeps_and_wakes_behind_another_port() {
         second.wake(&mut store, &key, &blob[..len], 3),
         Err(ExportError::Lease(LeaseError::Superseded))
     );
+    // And does nothing to the session that is awake.
+    assert!(device.wake(&mut store, &key, &blob[..len], 3).is_err());
+    assert_eq!(device.status(), Status::Open);
     // So is one that was cut off or changed.
     blob[len - 1] ^= 1;
     assert_eq!(

@@ -1,0 +1,187 @@
+//! Measures a PSK handshake and a report: the deepest stack and the instructions of each call into the engine, and the
+//! sizes of what stays in memory. Frames wait outside of what is measured.
+#![no_std]
+#![no_main]
+
+use core::convert::Infallible;
+use core::mem::size_of;
+
+use image::{Arguments, Network, Packets, Seeded, SessionMemory, WHO, config};
+use lockgate_dtls::{Association, Connection};
+use lockgate_embedded::{Event, Link, LinkError, SCRATCH_LEN, Session};
+use lockgate_firmware_app::Text;
+use lockgate_firmware_board as board;
+use lockgate_rustcrypto::{AeadKey, RustCrypto};
+
+/// One frame each way, exchanged with the network between two calls.
+#[derive(Default)]
+struct Exchange {
+    received: Option<Frame>,
+    to_send: [Option<Frame>; 4],
+}
+
+#[derive(Clone, Copy)]
+struct Frame {
+    bytes: [u8; 576],
+    len: usize,
+}
+
+impl Frame {
+    fn of(bytes: &[u8]) -> Self {
+        let mut frame = Self {
+            bytes: [0; 576],
+            len: bytes.len().min(576),
+        };
+        for (to, from) in frame.bytes.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        frame
+    }
+}
+
+impl Link for Exchange {
+    type Error = Infallible;
+
+    fn send(&mut self, datagram: &[u8]) -> Result<(), LinkError<Infallible>> {
+        let free = self.to_send.iter_mut().find(|frame| frame.is_none());
+        let place = free.ok_or(LinkError::Busy)?;
+        // Written in place, so that the frame does not count as the engine's stack.
+        let frame = place.insert(Frame {
+            bytes: [0; 576],
+            len: datagram.len().min(576),
+        });
+        for (to, from) in frame.bytes.iter_mut().zip(datagram) {
+            *to = *from;
+        }
+        Ok(())
+    }
+
+    fn recv(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError<Infallible>> {
+        let Some(frame) = &self.received else {
+            return Ok(None);
+        };
+        let len = frame.len;
+        for (to, from) in buffer.iter_mut().zip(&frame.bytes[..len]) {
+            *to = *from;
+        }
+        self.received = None;
+        Ok(Some(len))
+    }
+}
+
+fn show(name: &[u8], value: usize) {
+    board::print(
+        Text::new()
+            .push(name)
+            .push(b"=")
+            .number(value as u32)
+            .push(b"\n")
+            .as_slice(),
+    );
+}
+
+/// What was measured so far.
+#[derive(Default)]
+struct Worst {
+    stack: usize,
+    ticks: u64,
+}
+
+impl Worst {
+    fn run<T>(&mut self, network: &mut Network<'_>, work: impl FnOnce() -> T) -> T {
+        // Once for the stack, with the time that painting takes left out.
+        let mut before = 0;
+        let mut after = 0;
+        let ((), stack);
+        let mut result = None;
+        ((), stack) = board::high_water_mark(|| {
+            before = network.clock().ticks();
+            result = Some(work());
+            after = network.clock().ticks();
+        });
+        self.stack = self.stack.max(stack);
+        self.ticks += after - before;
+        match result {
+            Some(result) => result,
+            None => board::exit(false),
+        }
+    }
+}
+
+#[board::entry]
+fn main() -> ! {
+    let arguments = Arguments::read();
+    let mut packets = Packets::new();
+    let mut network = Network::start(&mut packets, 0xC001, arguments.port);
+    let random = Seeded::new(arguments.seed(), &mut [0; 32]);
+    let config = config();
+    let mut memory = SessionMemory::new();
+    let (scratch, mut buffers) = memory.split();
+    let mut session = Session::new(RustCrypto::new(random), &config, WHO, scratch);
+    let mut link = Exchange::default();
+    let mut handshake = Worst::default();
+    let mut report = Worst::default();
+
+    let now = network.now();
+    if handshake
+        .run(&mut network, || {
+            session.open::<Infallible>(now, &mut buffers)
+        })
+        .is_err()
+    {
+        board::exit(false);
+    }
+    let mut frame = [0; 576];
+    let mut opened = false;
+    let mut first = true;
+    loop {
+        let now = network.now();
+        if let Ok(Some(len)) = network.recv(&mut frame) {
+            link.received = Some(Frame::of(&frame[..len]));
+        }
+        let part = if opened { &mut report } else { &mut handshake };
+        let due = session.deadline().is_some_and(|at| at <= now);
+        if link.received.is_some() || due || first {
+            first = false;
+            let event = part.run(&mut network, || session.poll(now, &mut link, &mut buffers));
+            match event {
+                Ok(Some(Event::Opened)) => {
+                    opened = true;
+                    let sent = report.run(&mut network, || {
+                        session.send(&mut link, &mut buffers, b"report 1 21.5 degrees")
+                    });
+                    if sent.is_err() {
+                        board::exit(false);
+                    }
+                }
+                Ok(Some(Event::Data(_))) => break,
+                Ok(Some(Event::Closed(_))) | Err(_) => board::exit(false),
+                Ok(None) => {}
+            }
+        }
+        for frame in &mut link.to_send {
+            if let Some(frame) = frame.take() {
+                let _ = network.send(&frame.bytes[..frame.len]);
+            }
+        }
+        if now.as_micros() > 30_000_000 {
+            board::exit(false);
+        }
+    }
+    type Provider = RustCrypto<Seeded>;
+    show(b"association", size_of::<Association>());
+    show(b"keys", 2 * size_of::<AeadKey>());
+    show(
+        b"connection",
+        size_of::<Connection<'static, Provider, &'static mut [u8]>>(),
+    );
+    show(b"provider", size_of::<Provider>());
+    show(b"session", size_of::<Session<'static, Provider>>());
+    show(b"scratch", SCRATCH_LEN);
+    show(b"config", size_of::<lockgate_dtls::Config>());
+    show(b"handshake_stack", handshake.stack);
+    show(b"handshake_instructions", handshake.ticks as usize * 40);
+    show(b"report_stack", report.stack);
+    show(b"report_instructions", report.ticks as usize * 40);
+    board::exit(true)
+}
