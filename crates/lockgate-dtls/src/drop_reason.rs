@@ -58,7 +58,7 @@ pub enum DropReason {
     TableFull,
     /// For a connection that is closing.
     Closing,
-    /// A `ChangeCipherSpec`, which moves nothing in DTLS 1.2: the epoch says which keys a record is under.
+    /// A `ChangeCipherSpec` where no handshake is under way.
     ChangeCipherSpec,
     /// An alert that is only a warning, or in clear text beside an established session.
     IgnoredAlert,

@@ -24,6 +24,8 @@ pub enum HandshakeError {
         /// The client was told. Otherwise the handshake ran on with a random key until it timed out.
         revealed: bool,
     },
+    /// The caller could not find out whether there is a key for the client's PSK identity.
+    NoPskAnswer,
     /// A limit of ours was reached.
     Limit(Limit),
     /// The caller ended it.
@@ -145,7 +147,7 @@ impl HandshakeError {
             // A wrong key shows as silence; the same answer as for an unknown identity.
             | Self::UnknownPskIdentity { revealed: false }
             | Self::Timeout(Timeout { waiting_for: WaitingFor::Finished, .. }) => A::HANDSHAKE_FAILURE,
-            Self::Limit(_) | Self::Crypto(_) => A::INTERNAL_ERROR,
+            Self::NoPskAnswer | Self::Limit(_) | Self::Crypto(_) => A::INTERNAL_ERROR,
             Self::Canceled => A::USER_CANCELED,
             Self::PeerAlert(_) | Self::Timeout(_) | Self::Restarted => return None,
         })
@@ -184,6 +186,7 @@ impl fmt::Display for HandshakeError {
             Self::PeerAlert(description) => write!(f, "the peer gave up: {description}"),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::UnknownPskIdentity { .. } => f.write_str("unknown PSK identity"),
+            Self::NoPskAnswer => f.write_str("the key of the PSK identity could not be looked up"),
             Self::Limit(limit) => limit.fmt(f),
             Self::Canceled => f.write_str("ended on our side"),
             Self::Restarted => f.write_str("the peer began again"),

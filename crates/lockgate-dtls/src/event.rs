@@ -12,7 +12,7 @@ use crate::wire::RANDOM_LEN;
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A key is needed. A server reads the client's identity, a client the server's hint, from `psk_identity`; the
-    /// answer is `provide_psk` (or, on a server without the key, `reject_psk`), now or later.
+    /// answer is `provide_psk` (or, on a server without the key, `refuse_psk`), now or later.
     PskRequested,
     /// The handshake is complete; data can be sent.
     Connected,

@@ -232,7 +232,9 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
                 let alert = Alert::parse(content).map_err(|_| DropReason::Malformed)?;
                 self.handle_alert(alert)
             }
-            ContentType::CHANGE_CIPHER_SPEC => Err(DropReason::ChangeCipherSpec),
+            // It moves nothing: the epoch of a record says which keys it is under.
+            ContentType::CHANGE_CIPHER_SPEC if content == [1] => Ok(()),
+            ContentType::CHANGE_CIPHER_SPEC => Err(DropReason::Malformed),
             ContentType::APPLICATION_DATA => Err(DropReason::ClearTextApplicationData),
             _ => Err(DropReason::UnknownContentType),
         }

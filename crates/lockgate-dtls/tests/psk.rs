@@ -277,3 +277,24 @@ fn both_ends_export_the_same_keying_material_and_log_the_same_secret() {
             || !shown.contains(&format!("{}, {}", bytes[0], bytes[1]))
     );
 }
+
+#[test]
+fn a_lookup_that_fails_is_told_at_once() {
+    let mut pair = Pair::new(10);
+    pair.hold_keys = true;
+    pair.connect();
+    pair.run_for(Duration::from_millis(300));
+    let handle = pair.held[0];
+    pair.server.endpoint.fail_psk(handle).expect("asked for");
+    pair.run_for(Duration::from_millis(100));
+    assert_eq!(
+        pair.server.closed(),
+        Some((
+            handle,
+            CloseReason::HandshakeFailed(HandshakeError::NoPskAnswer)
+        ))
+    );
+    let (_, reason) = pair.client.closed().expect("told");
+    assert_eq!(reason.to_string(), "the peer gave up: internal_error");
+    assert_eq!(pair.server.endpoint.connections(), 0);
+}

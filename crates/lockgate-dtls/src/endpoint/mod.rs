@@ -300,6 +300,15 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         })
     }
 
+    /// Answers [`Event::PskRequested`] on a server that cannot find out whether there is a key: the handshake ends at once,
+    /// with `internal_error`, and the client may try again.
+    pub fn fail_psk(&mut self, handle: ConnectionHandle) -> Result<(), ApiError> {
+        let slot = self.live(handle).ok_or(ApiError::UnknownConnection)?;
+        let index = self.handshake_index(handle).ok_or(ApiError::NotRequested)?;
+        self.fail_handshake(slot, index, HandshakeError::NoPskAnswer);
+        Ok(())
+    }
+
     /// Answers [`Event::PskRequested`] on a client with its identity, up to
     /// [`MAX_PSK_IDENTITY_LEN`](crate::config::MAX_PSK_IDENTITY_LEN) bytes, and key.
     pub fn provide_identity(

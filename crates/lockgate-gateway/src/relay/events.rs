@@ -68,7 +68,9 @@ impl Relay {
             Err(error) => {
                 let why = format_args!("key service failed: {error}");
                 self.tell(io, connection, FailureReason::KeyServiceFailed, why);
-                io.endpoint().refuse_psk(now, connection)
+                // Whether the identity exists is not known here either, so to say so tells nobody anything; and the
+                // device can try again at once.
+                io.endpoint().fail_psk(connection)
             }
         };
         if let Err(error) = result {

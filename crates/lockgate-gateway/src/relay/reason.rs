@@ -105,6 +105,7 @@ impl From<HandshakeError> for FailureReason {
             }) => Self::KeyServiceFailed,
             HandshakeError::Timeout(_) => Self::Timeout,
             HandshakeError::UnknownPskIdentity { .. } => Self::UnknownIdentity,
+            HandshakeError::NoPskAnswer => Self::KeyServiceFailed,
             HandshakeError::Limit(_) => Self::Limit,
             HandshakeError::Canceled => Self::Shutdown,
             HandshakeError::Restarted => Self::Restarted,
