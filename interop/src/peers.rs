@@ -1,8 +1,10 @@
 //! How each peer is called.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::proxy::programs;
 use crate::{IDENTITY, PSK, PSK_HEX, Process};
 
 /// The suites that every peer here has, by the names of OpenSSL and of `GnuTLS`'s cipher (both 1.2, plain PSK).
@@ -33,12 +35,26 @@ pub fn available(program: &str, package: &str) -> bool {
 }
 
 /// Says that `program`, which is had by `remedy`, is missing. This fails the test, unless `LOCKGATE_ALLOW_SKIP=1`.
-pub fn missing(program: &str, remedy: &str) {
+fn missing(program: &str, remedy: &str) {
     assert!(
         std::env::var_os("LOCKGATE_ALLOW_SKIP").is_some_and(|value| value == "1"),
         "there is no {program} ({remedy}); get it, or set LOCKGATE_ALLOW_SKIP=1"
     );
     println!("SKIPPED: there is no {program} ({remedy})");
+}
+
+/// The program `mbedtls-peer`: what `LOCKGATE_MBEDTLS_PEER` names, or what `./test --only peers` has built. For `None`, see
+/// [`available`].
+pub fn mbedtls() -> Option<String> {
+    let program = std::env::var_os("LOCKGATE_MBEDTLS_PEER").map_or_else(
+        || programs().join("../peers/debug/mbedtls-peer"),
+        PathBuf::from,
+    );
+    if program.exists() {
+        return Some(program.into_os_string().into_string().expect("UTF-8"));
+    }
+    missing("mbedtls-peer", "./test --only peers builds it");
+    None
 }
 
 /// OpenSSL is there; see [`available`].

@@ -20,11 +20,16 @@ pub fn lockgate() -> &'static str {
     PROGRAM.get_or_init(|| std::env::var("LOCKGATE_BIN").unwrap_or_else(|_| build()))
 }
 
+/// Where cargo puts programs: `target/PROFILE`, two levels above this test.
+pub(crate) fn programs() -> PathBuf {
+    let mut folder = std::env::current_exe().expect("the path of this test");
+    folder.pop();
+    folder.pop();
+    folder
+}
+
 fn build() -> String {
-    // `target/PROFILE/deps/this-test`: the program goes two levels up.
-    let mut folder: PathBuf = std::env::current_exe().expect("the path of this test");
-    folder.pop();
-    folder.pop();
+    let folder = programs();
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(other) => other,

@@ -1,7 +1,7 @@
 //! Connection IDs (RFC 9146) with Mbed TLS, in both roles: sessions that outlive their addresses.
 //!
 //! Debian ships no peer with connection IDs. `interop/peers` builds one from the sources in a crate; that needs cmake,
-//! libclang and a few minutes, so these tests run only where `LOCKGATE_MBEDTLS_PEER` names the program, as `./test` does.
+//! libclang and a minute or two, and `./test` does it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,10 +18,7 @@ const TLS12_CID: u8 = 25;
 
 /// Mbed TLS in `role`, or `None` when it is not there and need not be.
 fn peer(role: &str, address: SocketAddr, suite: CipherSuite, cid: &str) -> Option<Process> {
-    let Ok(program) = std::env::var("LOCKGATE_MBEDTLS_PEER") else {
-        peers::missing("mbedtls-peer", "see interop/peers");
-        return None;
-    };
+    let program = peers::mbedtls()?;
     let (address, suite) = (address.to_string(), format!("{:04x}", suite.0));
     let args = [role, &address, IDENTITY, PSK_HEX, &suite, cid];
     Some(Process::start(&program, &args))
@@ -43,7 +40,7 @@ fn handshake_records(relay: &Relay) -> usize {
 
 /// Connects, changes the port twice in the middle of the session, and goes on without a handshake.
 fn follows_with(suite: CipherSuite) {
-    let (backend, mut proxy, relay) = behind_relay(&[]);
+    let (backend, mut proxy, relay) = behind_relay(&["-v"]);
     let Some(mut client) = peer("client", relay.address(), suite, "c1d0") else {
         return;
     };
@@ -54,7 +51,8 @@ fn follows_with(suite: CipherSuite) {
     for line in ["behind another port", "and behind a third"] {
         let address = relay.rebind();
         peers::echo(&mut client, line);
-        proxy.wait_for_log(&address.to_string());
+        let moved = proxy.wait_for_log("session moved");
+        assert!(moved.to_string().contains(&address.to_string()), "{moved}");
     }
     assert_eq!(handshake_records(&relay), handshake, "no new handshake");
     let protected = relay.seen().split_off(handshake);

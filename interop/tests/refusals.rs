@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lockgate_interop::{Direction, Echo, Link, Proxy, Relay, peers};
+use lockgate_interop::{Direction, Echo, IDENTITY, Link, Proxy, Relay, peers};
 
 /// What a client with `flags` gets to see, and the proxy's log of it.
 struct Refused {
@@ -69,10 +69,9 @@ fn an_unknown_identity_and_a_wrong_key_look_alike_from_outside() {
     }
     let unknown = refused(&["-psk_identity", "nobody"], "unknown identity");
     let wrong_key = refused(&["-psk", "0badc0de"], "wrong key");
-    assert_eq!(
-        without_numbers(&unknown.printed),
-        without_numbers(&wrong_key.printed)
-    );
+    // s_client repeats the identity that it was given.
+    let printed = wrong_key.printed.replace(IDENTITY, "nobody");
+    assert_eq!(without_numbers(&unknown.printed), without_numbers(&printed));
     assert_eq!(unknown.answers, wrong_key.answers);
     assert!(unknown.log.contains("nobody"), "the log tells who it was");
     assert!(wrong_key.log.contains("wrong key likely"));
@@ -119,7 +118,8 @@ fn garbage_does_not_disturb_a_live_session() {
     let backend = Echo::start();
     let proxy = Proxy::start(backend.address(), &[]);
     let relay = Relay::start(proxy.address(), Link::default());
-    let mut client = peers::s_client(relay.address(), &[]);
+    // The proxy answers repeated ClientHellos, and on a blocking socket s_client would hang over such an answer.
+    let mut client = peers::s_client(relay.address(), &["-nbio"]);
     client.wait_for("Extended master secret: yes");
     peers::echo(&mut client, "before");
     // In the client's name and from its address: noise, an alert in clear text, everything it said itself once more,
