@@ -33,7 +33,7 @@ pub const MIN_SCRATCH_LEN: usize = 960;
 /// Half of it holds our flight: a `ClientHello` with a cookie of 150 bytes and the server's hint behind it, or the
 /// longest identity. Half holds what arrives in pieces or out of order. A long host name, cookie (up to 255 bytes) or
 /// list of suites needs more, twice what it is over.
-pub const MIN_CLIENT_SCRATCH_LEN: usize = 512;
+pub const MIN_CLIENT_SCRATCH_LEN: usize = 480;
 
 /// Below this many bytes of a body, a fragment waits for the next datagram rather than fill this one up.
 const MIN_FRAGMENT_LEN: usize = 32;

@@ -138,58 +138,46 @@ const AAD_LEN: usize = 8 + 1 + 2 + 2;
 /// Length of the additional data with a connection ID, without the ID itself, in bytes.
 const CID_AAD_LEN: usize = 8 + 1 + 1 + 1 + 2 + 8 + 2;
 
-/// Additional data, in a buffer that fits the longest connection ID.
-struct AdditionalData {
-    bytes: [u8; CID_AAD_LEN + MAX_PEER_CID_LEN],
-    len: usize,
-}
+/// Room for additional data with the longest connection ID.
+type AdditionalData = [u8; CID_AAD_LEN + MAX_PEER_CID_LEN];
+const NO_ADDITIONAL_DATA: AdditionalData = [0; CID_AAD_LEN + MAX_PEER_CID_LEN];
 
-impl AdditionalData {
-    /// `length` is that of the content, or of the inner plaintext with a connection ID.
-    fn new(
-        content_type: ContentType,
-        epoch: u16,
-        sequence: u64,
-        cid: &[u8],
-        length: u16,
-    ) -> Result<Self, CryptoError> {
-        let mut bytes = [0; CID_AAD_LEN + MAX_PEER_CID_LEN];
-        let number = epoch_and_sequence(epoch, sequence);
-        let [version_high, version_low] = DTLS_1_2.to_be_bytes();
-        if cid.is_empty() {
-            bytes[..8].copy_from_slice(&number);
-            bytes[8] = content_type.0;
-            bytes[9] = version_high;
-            bytes[10] = version_low;
-            bytes[11..AAD_LEN].copy_from_slice(&length.to_be_bytes());
-            return Ok(Self {
-                bytes,
-                len: AAD_LEN,
-            });
-        }
-        let tls12_cid = ContentType::TLS12_CID.0;
-        bytes[..8].fill(0xff);
-        bytes[8] = tls12_cid;
-        bytes[9] = cid.len() as u8;
-        bytes[10] = tls12_cid;
-        bytes[11] = version_high;
-        bytes[12] = version_low;
-        bytes[13..21].copy_from_slice(&number);
-        let (id, rest) = bytes[21..]
-            .split_at_mut_checked(cid.len())
-            .ok_or(CryptoError::BadLength)?;
-        id.copy_from_slice(cid);
-        let to = rest.first_chunk_mut().ok_or(CryptoError::BadLength)?;
-        *to = length.to_be_bytes();
-        Ok(Self {
-            bytes,
-            len: CID_AAD_LEN + cid.len(),
-        })
+/// Writes additional data into `bytes` and returns what was written. `length` is that of the content, or of the inner
+/// plaintext with a connection ID.
+///
+/// It is written where it is used: moving what was just written in pieces stalls the processor for longer than
+/// writing it took.
+fn additional_data<'a>(
+    bytes: &'a mut AdditionalData,
+    content_type: ContentType,
+    number: [u8; 8],
+    cid: &[u8],
+    length: u16,
+) -> Result<&'a [u8], CryptoError> {
+    let [version_high, version_low] = DTLS_1_2.to_be_bytes();
+    if cid.is_empty() {
+        bytes[..8].copy_from_slice(&number);
+        bytes[8] = content_type.0;
+        bytes[9] = version_high;
+        bytes[10] = version_low;
+        bytes[11..AAD_LEN].copy_from_slice(&length.to_be_bytes());
+        return Ok(&bytes[..AAD_LEN]);
     }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+    let tls12_cid = ContentType::TLS12_CID.0;
+    bytes[..8].fill(0xff);
+    bytes[8] = tls12_cid;
+    bytes[9] = cid.len() as u8;
+    bytes[10] = tls12_cid;
+    bytes[11] = version_high;
+    bytes[12] = version_low;
+    bytes[13..21].copy_from_slice(&number);
+    let (id, rest) = bytes[21..]
+        .split_at_mut_checked(cid.len())
+        .ok_or(CryptoError::BadLength)?;
+    id.copy_from_slice(cid);
+    let to = rest.first_chunk_mut().ok_or(CryptoError::BadLength)?;
+    *to = length.to_be_bytes();
+    Ok(&bytes[..CID_AAD_LEN + cid.len()])
 }
 
 /// Protects the content that stands at `content` in `buf`, with room before and behind it as [`Layout`] says plus
@@ -242,10 +230,15 @@ pub(crate) fn seal<K: AeadKey>(
     let number = epoch_and_sequence(epoch, sequence);
     explicit.copy_from_slice(&number[..layout.explicit_nonce]);
     let nonce = nonce(direction.aead, direction.iv, number);
-    let aad = AdditionalData::new(outer_type, epoch, sequence, direction.cid, inner_len as u16)?;
-    direction
-        .key
-        .seal_in_place(&nonce, aad.as_slice(), protected)?;
+    let mut aad = NO_ADDITIONAL_DATA;
+    let aad = additional_data(
+        &mut aad,
+        outer_type,
+        number,
+        direction.cid,
+        inner_len as u16,
+    )?;
+    direction.key.seal_in_place(&nonce, aad, protected)?;
     Ok(start..end)
 }
 
@@ -272,17 +265,18 @@ pub(crate) fn open<K: AeadKey>(
     };
     let nonce = nonce(direction.aead, direction.iv, number);
     let length = u16::try_from(body).map_err(|_| DropReason::Malformed)?;
-    let aad = AdditionalData::new(
+    let mut aad = NO_ADDITIONAL_DATA;
+    let aad = additional_data(
+        &mut aad,
         header.content_type,
-        header.epoch,
-        header.sequence,
+        epoch_and_sequence(header.epoch, header.sequence),
         direction.cid,
         length,
     )
     .map_err(|_| DropReason::Internal)?;
     direction
         .key
-        .open_in_place(&nonce, aad.as_slice(), sealed)
+        .open_in_place(&nonce, aad, sealed)
         .map_err(|_| DropReason::Unauthenticated)?;
 
     let start = layout.before();
