@@ -7,11 +7,11 @@
 //! The last line says whether all held; the exit code is 0 only then. Every process ends with it.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use lockgate_firmware_host::{Proxy, start_device, told};
 
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,17 +20,6 @@ const REPORTS: u32 = 20;
 const COMMAND_AT: u32 = 10;
 /// The last report, after waking up.
 const LAST: u32 = 23;
-
-/// A process that ends when this is dropped, by its own handle.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// What the backend heard.
 #[derive(Default)]
@@ -81,60 +70,14 @@ fn main() -> ExitCode {
 }
 
 fn run(proxy: &str, device: &[String]) -> Result<String, String> {
-    let told = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     let start = Instant::now();
     let backend_socket = UdpSocket::bind("127.0.0.1:0").map_err(told("backend"))?;
     let backend_address = backend_socket.local_addr().map_err(told("backend"))?;
     backend_socket
         .set_read_timeout(Some(Duration::from_millis(10)))
         .map_err(told("backend"))?;
-    // A port that is free now.
-    let port = UdpSocket::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .map_err(told("port"))?
-        .port();
-
-    let mut proxy = Command::new(proxy)
-        .args(["proxy", "--bind", &format!("127.0.0.1:{port}")])
-        .args(["--connect", &backend_address.to_string()])
-        .args(["--psk", "sensor-17:736563726574206f662073656e736f72"])
-        .args(["--log-format", "json"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map(Process)
-        .map_err(told("lockgate proxy"))?;
-    let (proxy_lines, _) = lines(&mut proxy.0);
-    let mut proxy_log = Vec::new();
-    while !proxy_log
-        .iter()
-        .any(|line: &String| line.contains("\"listening\""))
-    {
-        let line = proxy_lines.recv_timeout(Duration::from_secs(10));
-        proxy_log.push(line.map_err(|_| format!("the proxy does not listen: {proxy_log:?}"))?);
-    }
-
-    let seed = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos());
-    let fill = |word: &String| {
-        word.replace("PORT", &port.to_string())
-            .replace("SEED", &seed.to_string())
-    };
-    let (program, rest) = device
-        .split_first()
-        .ok_or("usage: dialogue PROXY COMMAND…")?;
-    let mut device = Command::new(fill(program))
-        .args(rest.iter().map(fill))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map(Process)
-        .map_err(told("the device"))?;
-    let (device_lines, _) = lines(&mut device.0);
-
+    let proxy = Proxy::start(proxy, backend_address)?;
+    let (mut device, device_lines) = start_device(device, proxy.port)?;
     let mut backend = Backend::default();
     let mut buffer = [0; 2048];
     let status = loop {
@@ -157,8 +100,7 @@ fn run(proxy: &str, device: &[String]) -> Result<String, String> {
         }
     };
     let said: Vec<String> = device_lines.iter().collect();
-    terminate(&proxy.0)?;
-    proxy_log.extend(drain(&proxy_lines));
+    let proxy_log = proxy.stop()?;
     for line in &said {
         println!("device: {line}");
     }
@@ -224,49 +166,4 @@ fn check(said: &[String], backend: &Backend, proxy_log: &[String]) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// What a process prints, line by line, from both of its outputs.
-fn lines(child: &mut Child) -> (Receiver<String>, usize) {
-    let (sender, receiver) = channel();
-    let outputs: Vec<Box<dyn Read + Send>> = [
-        child
-            .stdout
-            .take()
-            .map(|out| Box::new(out) as Box<dyn Read + Send>),
-        child
-            .stderr
-            .take()
-            .map(|out| Box::new(out) as Box<dyn Read + Send>),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let count = outputs.len();
-    for output in outputs {
-        let sender = sender.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line.trim_end().to_owned()).is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    (receiver, count)
-}
-
-/// Asks a process to end, so that it says its last words.
-fn terminate(child: &Child) -> Result<(), String> {
-    let status = Command::new("kill").arg(child.id().to_string()).status();
-    status.map(|_| ()).map_err(|error| format!("kill: {error}"))
-}
-
-/// Everything up to the end of the process.
-fn drain(lines: &Receiver<String>) -> Vec<String> {
-    let mut all = Vec::new();
-    while let Ok(line) = lines.recv_timeout(Duration::from_secs(10)) {
-        all.push(line);
-    }
-    all
 }

@@ -13,29 +13,30 @@ use lockgate_firmware_app::Text;
 use lockgate_firmware_board as board;
 use lockgate_rustcrypto::{AeadKey, RustCrypto};
 
-/// One frame each way, exchanged with the network between two calls.
-#[derive(Default)]
+/// Frames on their way between the network and the engine. They are filled in place, so that they do not count as the
+/// engine's stack.
 struct Exchange {
-    received: Option<Frame>,
-    to_send: [Option<Frame>; 4],
+    received: Frame,
+    to_send: [Frame; 4],
 }
 
-#[derive(Clone, Copy)]
 struct Frame {
     bytes: [u8; 576],
+    /// 0 when there is none.
     len: usize,
 }
 
 impl Frame {
-    fn of(bytes: &[u8]) -> Self {
-        let mut frame = Self {
-            bytes: [0; 576],
-            len: bytes.len().min(576),
-        };
-        for (to, from) in frame.bytes.iter_mut().zip(bytes) {
+    const NONE: Self = Self {
+        bytes: [0; 576],
+        len: 0,
+    };
+
+    fn fill(&mut self, bytes: &[u8]) {
+        self.len = bytes.len().min(576);
+        for (to, from) in self.bytes.iter_mut().zip(bytes) {
             *to = *from;
         }
-        frame
     }
 }
 
@@ -43,29 +44,17 @@ impl Link for Exchange {
     type Error = Infallible;
 
     fn send(&mut self, datagram: &[u8]) -> Result<(), LinkError<Infallible>> {
-        let free = self.to_send.iter_mut().find(|frame| frame.is_none());
-        let place = free.ok_or(LinkError::Busy)?;
-        // Written in place, so that the frame does not count as the engine's stack.
-        let frame = place.insert(Frame {
-            bytes: [0; 576],
-            len: datagram.len().min(576),
-        });
-        for (to, from) in frame.bytes.iter_mut().zip(datagram) {
-            *to = *from;
-        }
+        let free = self.to_send.iter_mut().find(|frame| frame.len == 0);
+        free.ok_or(LinkError::Busy)?.fill(datagram);
         Ok(())
     }
 
     fn recv(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError<Infallible>> {
-        let Some(frame) = &self.received else {
-            return Ok(None);
-        };
-        let len = frame.len;
-        for (to, from) in buffer.iter_mut().zip(&frame.bytes[..len]) {
+        let len = core::mem::take(&mut self.received.len);
+        for (to, from) in buffer.iter_mut().zip(&self.received.bytes[..len]) {
             *to = *from;
         }
-        self.received = None;
-        Ok(Some(len))
+        Ok((len > 0).then_some(len))
     }
 }
 
@@ -89,7 +78,7 @@ struct Worst {
 
 impl Worst {
     fn run<T>(&mut self, network: &mut Network<'_>, work: impl FnOnce() -> T) -> T {
-        // Once for the stack, with the time that painting takes left out.
+        // The clock is read inside, so that painting takes no time.
         let mut before = 0;
         let mut after = 0;
         let ((), stack);
@@ -118,7 +107,10 @@ fn main() -> ! {
     let mut memory = SessionMemory::new();
     let (scratch, mut buffers) = memory.split();
     let mut session = Session::new(RustCrypto::new(random), &config, WHO, scratch);
-    let mut link = Exchange::default();
+    let mut link = Exchange {
+        received: Frame::NONE,
+        to_send: [const { Frame::NONE }; 4],
+    };
     let mut handshake = Worst::default();
     let mut report = Worst::default();
 
@@ -137,11 +129,11 @@ fn main() -> ! {
     loop {
         let now = network.now();
         if let Ok(Some(len)) = network.recv(&mut frame) {
-            link.received = Some(Frame::of(&frame[..len]));
+            link.received.fill(&frame[..len]);
         }
         let part = if opened { &mut report } else { &mut handshake };
         let due = session.deadline().is_some_and(|at| at <= now);
-        if link.received.is_some() || due || first {
+        if link.received.len > 0 || due || first {
             first = false;
             let event = part.run(&mut network, || session.poll(now, &mut link, &mut buffers));
             match event {
@@ -160,8 +152,9 @@ fn main() -> ! {
             }
         }
         for frame in &mut link.to_send {
-            if let Some(frame) = frame.take() {
+            if frame.len > 0 {
                 let _ = network.send(&frame.bytes[..frame.len]);
+                frame.len = 0;
             }
         }
         if now.as_micros() > 30_000_000 {
