@@ -52,7 +52,7 @@ fn endpoint(seed: u64, server: bool, choice: u8) -> Endpoint<FuzzProvider, UdpPa
     let config = EndpointConfig {
         server,
         cookies: false,
-        cid_key: Some([7; 16]),
+        cid_key: Some(lockgate_dtls::CidKey::new([7; 16])),
         max_connections: 64,
         config: Config {
             cipher_suites: SuiteList::new(&[suites[usize::from(choice & 3)]]),

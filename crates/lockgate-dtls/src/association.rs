@@ -7,7 +7,7 @@ use core::ops::Range;
 use zeroize::Zeroize;
 
 use crate::bytes::{OwnCid, PeerCid};
-use crate::config::{Config, Padding};
+use crate::config::{AeadLimits, Config, Padding};
 use crate::crypto::{CryptoError, Provider};
 use crate::drop_reason::DropReason;
 use crate::error::{Limit, SendError};
@@ -37,7 +37,7 @@ pub enum Role {
     Server,
 }
 
-/// What a repeat of our last flight needs, kept for twice the maximum segment lifetime (RFC 6347 §4.2.4).
+/// What a repeat of our last flight needs, and until when: for twice the maximum segment lifetime (RFC 6347 §4.2.4).
 #[cfg(feature = "endpoint")]
 #[derive(Clone, Debug)]
 pub(crate) struct LastFlight {
@@ -225,20 +225,28 @@ impl Association {
             return Err(SendError::TooLarge { limit });
         }
         let padding = match config.padding {
-            Padding::Multiple(of) if layout.inner_type != 0 => {
+            // Only what the application says is worth hiding; flights are cut to the MTU without padding.
+            Padding::Multiple(of)
+                if layout.inner_type != 0 && content_type == ContentType::APPLICATION_DATA =>
+            {
                 let len = content.len() + 1;
                 (len.next_multiple_of(usize::from(of.get())) - len).min(limit - content.len())
             }
             _ => 0,
         };
         let room_behind = buf.len().saturating_sub(content.end);
-        if content.start < layout.before() || room_behind < layout.after() + padding {
+        if content.start < layout.before()
+            || content.end < content.start
+            || room_behind < layout.after() + padding
+        {
             return Err(SendError::BufferTooSmall {
                 needed: layout.before() + content.len() + layout.after() + padding,
             });
         }
         let sequence = self.write_next;
-        if sequence >= seal_limit(suite) {
+        // The last number is kept for the word of the end.
+        let reserved = u64::from(content_type == ContentType::APPLICATION_DATA);
+        if sequence + reserved >= seal_limit(suite, config.aead_limits) {
             return Err(SendError::KeyExhausted);
         }
         if self
@@ -287,8 +295,29 @@ impl Association {
             .map(|record| record.end)
     }
 
+    /// Everything about a protected record that can be judged without its key.
+    pub(crate) fn precheck(
+        &self,
+        config: &Config,
+        header: &RecordHeader,
+    ) -> Result<(), DropReason> {
+        if self.closed {
+            return Err(DropReason::Closing);
+        }
+        if header.version != DTLS_1_2 {
+            return Err(DropReason::UnsupportedVersion);
+        }
+        if header.epoch != EPOCH {
+            return Err(DropReason::UnknownEpoch);
+        }
+        if usize::from(header.cid_len) != self.own_cid.len() {
+            return Err(DropReason::MissingConnectionId);
+        }
+        self.window.check(header.sequence, config.replay_window)
+    }
+
     /// Opens a protected record in place: its true type, where its content stands in `record`, and whether it is
-    /// newer than all before it. Nothing but the counter of failures changes unless the tag verifies.
+    /// newer than all before it. [`Association::precheck`] has passed it. Nothing but the counter of failures changes unless the tag verifies.
     pub(crate) fn open<P: Provider>(
         &mut self,
         keys: &KeyPair<P::AeadKey>,
@@ -296,16 +325,6 @@ impl Association {
         header: &RecordHeader,
         record: &mut [u8],
     ) -> Result<(ContentType, Range<usize>, bool), Refused> {
-        if header.version != DTLS_1_2 {
-            return Err(DropReason::UnsupportedVersion.into());
-        }
-        if header.epoch != EPOCH {
-            return Err(DropReason::UnknownEpoch.into());
-        }
-        if usize::from(header.cid_len) != self.own_cid.len() {
-            return Err(DropReason::MissingConnectionId.into());
-        }
-        self.window.check(header.sequence, config.replay_window)?;
         let suite = self.parameters();
         let direction = Direction {
             key: &keys.read,
@@ -329,7 +348,7 @@ impl Association {
         }
     }
 
-    /// Takes a protected record in, whole: opens it and acts on what is in it.
+    /// Takes a protected record in that has passed [`Association::precheck`]: opens it and acts on what is in it.
     pub(crate) fn handle_record<P: Provider>(
         &mut self,
         keys: &KeyPair<P::AeadKey>,
@@ -338,9 +357,6 @@ impl Association {
         header: &RecordHeader,
         record: &mut [u8],
     ) -> Result<(Opened, bool), Refused> {
-        if self.closed {
-            return Err(DropReason::Closing.into());
-        }
         let (content_type, range, newest) = self.open::<P>(keys, config, header, record)?;
         let content = record.get(range.clone()).unwrap_or_default();
         let opened = match content_type {
@@ -502,7 +518,7 @@ impl Association {
     /// The next record number that will be sent, and its bound.
     pub(crate) fn sequence_room(&self) -> u64 {
         let end = self.lease.as_ref().map_or(SEQUENCE_END, |lease| lease.end);
-        end.min(seal_limit(self.parameters()))
+        end.min(seal_limit(self.parameters(), AeadLimits::default()))
             .saturating_sub(self.write_next)
     }
 }

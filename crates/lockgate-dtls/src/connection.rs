@@ -11,7 +11,7 @@ use crate::config::{Config, MAX_OWN_CID_LEN};
 use crate::crypto::Provider;
 use crate::datagram::Datagram;
 use crate::drop_reason::DropReason;
-use crate::error::{ApiError, CloseReason, HandshakeError, SendError};
+use crate::error::{ApiError, CloseReason, HandshakeError, Limit, SendError};
 use crate::event::{Event, EventFlags};
 use crate::export::{Dormant, ExportError, ExportKey};
 use crate::handshake::Handshake;
@@ -19,7 +19,7 @@ use crate::lease::LeaseStore;
 use crate::record::KeyPair;
 use crate::time::Instant;
 use crate::v12::{Context, State};
-use crate::wire::ContentType;
+use crate::wire::{ContentType, RANDOM_LEN};
 
 /// What one record of a datagram led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,9 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
     /// # Errors
     /// [`ApiError::ScratchTooSmall`] also for a connection that [`Connection::wake`] made: it was lent no memory.
     pub fn start(&mut self, now: Instant, server_name: &[u8]) -> Result<(), ApiError> {
+        self.config
+            .validate(&self.provider)
+            .map_err(ApiError::Config)?;
         self.forget();
         let mut cid = [0; MAX_OWN_CID_LEN];
         let cid = cid
@@ -97,15 +100,30 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
             .ok_or(ApiError::BadLength)?;
         self.provider.random(cid)?;
         let own_cid = OwnCid::new(cid).ok_or(ApiError::BadLength)?;
-        self.life = Life::Handshaking(Handshake::connect_with(
-            &mut self.provider,
+        let mut client_random = [0; RANDOM_LEN];
+        self.provider.random(&mut client_random)?;
+        self.place_handshake(now, own_cid, client_random);
+        let Life::Handshaking(handshake) = &mut self.life else {
+            return Err(ApiError::NotRequested);
+        };
+        let begun = handshake.say_hello(&self.provider, self.config, server_name);
+        if begun.is_err() {
+            self.forget();
+        }
+        begun
+    }
+
+    /// Apart, so that its large frame is gone before anything else is called.
+    #[inline(never)]
+    fn place_handshake(&mut self, now: Instant, own_cid: OwnCid, client_random: [u8; RANDOM_LEN]) {
+        let scratch = core::mem::take(&mut self.scratch);
+        self.life = Life::Handshaking(Handshake::client(
             self.config,
             now,
-            &mut self.scratch,
+            scratch,
             own_cid,
-            server_name,
-        )?);
-        Ok(())
+            client_random,
+        ));
     }
 
     /// Forgets the session or the handshake, without a word to the peer and without an event.
@@ -170,7 +188,12 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
 
     /// Takes the next record of a datagram in; `None` when it has no more. Poll events and transmits afterwards.
     pub fn handle(&mut self, now: Instant, datagram: &mut Datagram<'_>) -> Option<Outcome> {
-        let (header, start, record) = match datagram.next_record(self.config.cid.own_len())? {
+        // A session that was brought back keeps the length it was made with.
+        let own_cid_len = match &self.life {
+            Life::Established { association, .. } => association.own_cid.len() as u8,
+            _ => self.config.cid.own_len(),
+        };
+        let (header, start, record) = match datagram.next_record(own_cid_len)? {
             Ok(record) => record,
             Err(reason) => return Some(Outcome::Dropped(reason)),
         };
@@ -192,6 +215,9 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
                 Outcome::Dropped(DropReason::UnknownEpoch)
             }
             Life::Established { association, keys } => {
+                if let Err(reason) = association.precheck(self.config, &header) {
+                    return Some(Outcome::Dropped(reason));
+                }
                 match association.handle_record::<P>(keys, self.config, now, &header, record) {
                     Ok((opened, _)) => match opened {
                         Opened::Application(range) => {
@@ -223,6 +249,7 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
     }
 
     /// Answers [`Event::PskRequested`] with our identity and key.
+    #[inline(never)] // The frame of the key schedule must not lie under every record that the caller handles.
     pub fn provide_identity(
         &mut self,
         now: Instant,
@@ -317,17 +344,19 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
 
     /// Protects one application datagram into `out`, and returns the record's length.
     pub fn send(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, SendError> {
-        match &mut self.life {
-            Life::Established { association, keys } if !association.is_closed() => association
-                .seal_into::<P>(
-                    keys,
-                    self.config,
-                    ContentType::APPLICATION_DATA,
-                    payload,
-                    out,
-                ),
-            _ => Err(SendError::NotConnected),
+        let Life::Established { association, keys } = &mut self.life else {
+            return Err(SendError::NotConnected);
+        };
+        if association.is_closed() {
+            return Err(SendError::NotConnected);
         }
+        let content_type = ContentType::APPLICATION_DATA;
+        let sealed = association.seal_into::<P>(keys, self.config, content_type, payload, out);
+        if sealed == Err(SendError::KeyExhausted) {
+            association.close();
+            self.closed = Some(CloseReason::Limit(Limit::Seals));
+        }
+        sealed
     }
 
     /// Ends the connection: `close_notify` goes out next, and [`Event::Closed`] comes.

@@ -1,7 +1,7 @@
 //! A datagram on its way in.
 
 use crate::drop_reason::DropReason;
-use crate::wire::RecordHeader;
+use crate::wire::{MAX_PLAINTEXT_LEN, RecordHeader};
 
 /// A record in a datagram: its header, where it starts, and its bytes.
 type Record<'a> = (RecordHeader, usize, &'a mut [u8]);
@@ -45,6 +45,10 @@ impl<'a> Datagram<'a> {
             self.next = start + rest.len();
             return Some(Err(DropReason::Malformed));
         };
+        if header.epoch == 0 && usize::from(header.length) > MAX_PLAINTEXT_LEN {
+            self.next = start + rest.len();
+            return Some(Err(DropReason::Malformed));
+        }
         let len = header.record_len();
         self.next = start + len;
         Some(

@@ -48,6 +48,8 @@ pub enum DropReason {
     FragmentedClientHello,
     /// A `ClientHello` where no server is.
     NotAServer,
+    /// A `ClientHello` from an address that a handshake of our own is under way with.
+    OwnHandshake,
     /// A `ClientHello` that is shorter than its answer would be.
     TooShortToAnswer,
     /// The cap on half-open handshakes.
@@ -68,7 +70,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Malformed,
         Self::UnknownContentType,
         Self::UnsupportedVersion,
@@ -90,6 +92,7 @@ impl DropReason {
         Self::ReassemblyFull,
         Self::FragmentedClientHello,
         Self::NotAServer,
+        Self::OwnHandshake,
         Self::TooShortToAnswer,
         Self::HalfOpenLimit,
         Self::HalfOpenLimitPerAddress,
@@ -124,6 +127,7 @@ impl DropReason {
             Self::ReassemblyFull => "reassembly_full",
             Self::FragmentedClientHello => "fragmented_client_hello",
             Self::NotAServer => "not_a_server",
+            Self::OwnHandshake => "own_handshake",
             Self::TooShortToAnswer => "too_short_to_answer",
             Self::HalfOpenLimit => "half_open_limit",
             Self::HalfOpenLimitPerAddress => "half_open_limit_per_address",

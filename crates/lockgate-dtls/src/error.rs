@@ -122,7 +122,8 @@ pub enum CloseReason {
     PeerClosed,
     /// The peer sent a fatal alert.
     PeerAlert(AlertDescription),
-    /// A newer handshake from the same address completed.
+    /// A newer handshake from the same address completed. Sessions with a connection ID are not found by their address,
+    /// so they stay: the caller, who knows identities, closes them.
     Replaced,
     /// A limit of ours was reached.
     Limit(Limit),
@@ -321,6 +322,8 @@ pub enum ApiError {
     /// A PSK that is empty or longer than [`MAX_PSK_LEN`](crate::config::MAX_PSK_LEN), or an identity longer than
     /// [`MAX_PSK_IDENTITY_LEN`](crate::config::MAX_PSK_IDENTITY_LEN).
     BadLength,
+    /// An option is out of range.
+    Config(crate::config::ConfigError),
     /// The scratch memory lent for a handshake is too small.
     ScratchTooSmall {
         /// What is needed, in bytes.
@@ -340,6 +343,7 @@ impl fmt::Display for ApiError {
             Self::UnknownConnection => f.write_str("no such connection"),
             Self::NotRequested => f.write_str("the handshake does not wait for this"),
             Self::BadLength => f.write_str("a key or identity has a length that cannot be"),
+            Self::Config(error) => error.fmt(f),
             Self::ScratchTooSmall { needed } => {
                 write!(f, "a handshake needs {needed} bytes of scratch memory")
             }

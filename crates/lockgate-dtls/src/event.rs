@@ -14,7 +14,8 @@ pub enum Event {
     /// A key is needed. A server reads the client's identity, a client the server's hint, from `psk_identity`; the
     /// answer is `provide_psk` (or, on a server without the key, `refuse_psk`), now or later.
     PskRequested,
-    /// The handshake is complete; data can be sent.
+    /// The handshake is complete; data can be sent, after what transmits are polled for: a server's `Finished` is among
+    /// them, and data that overtakes it is dropped.
     Connected,
     /// The session moved to the address that its newest record came from (RFC 9146 §6).
     PathChanged,

@@ -60,6 +60,8 @@ pub enum ExportError<E> {
     NotConnected,
     /// `out` is shorter than [`MAX_EXPORT_LEN`].
     BufferTooSmall,
+    /// Something of the session's own, its last flight or an alert, has not been sent yet: poll transmits first.
+    Unsent,
     /// Not an export, of a version we do not know, changed, or under another key.
     Invalid,
     /// The association's place in the endpoint is taken, or not in this endpoint.
@@ -75,6 +77,7 @@ impl<E: fmt::Display> fmt::Display for ExportError<E> {
         match self {
             Self::NotConnected => f.write_str("there is no such established session"),
             Self::BufferTooSmall => write!(f, "an exported session needs {MAX_EXPORT_LEN} bytes"),
+            Self::Unsent => f.write_str("the session has something to send first"),
             Self::Invalid => f.write_str("not an exported session, or one under another key"),
             Self::PlaceTaken => f.write_str("the session's place here is taken"),
             Self::Lease(error) => error.fmt(f),
@@ -146,7 +149,8 @@ impl Association {
     /// Takes the association out of memory: enters its lease in `store` and writes it, encrypted, to `out`, which is
     /// at least [`MAX_EXPORT_LEN`] bytes. Returns the length.
     ///
-    /// The caller drops the association afterwards: whichever copy is brought back first is the only one.
+    /// The caller drops the association afterwards: whichever copy is brought back first is the only one. The last flight
+    /// does not travel: a peer that lost it and asks again, within twice the maximum segment lifetime, gets no answer.
     pub fn export<P: Provider, S: LeaseStore>(
         &mut self,
         provider: &mut P,
@@ -157,19 +161,30 @@ impl Association {
         if out.len() < MAX_EXPORT_LEN {
             return Err(ExportError::BufferTooSmall);
         }
+        if self.is_pending() {
+            return Err(ExportError::Unsent);
+        }
+        let expanded = provider.aead_key(key.aead, key.key.as_slice())?;
+        let mut nonce = [0; NONCE_LEN];
+        provider.random(&mut nonce)?;
         self.claim(provider, store, 0)?;
         out[..3].copy_from_slice(&MAGIC);
         out[3] = VERSION;
         out[4] = key.aead as u8;
-        let mut nonce = [0; NONCE_LEN];
-        provider.random(&mut nonce)?;
         out[HEADER_LEN..HEADER_LEN + NONCE_LEN].copy_from_slice(&nonce);
         let (header, body) = out.split_at_mut(HEADER_LEN + NONCE_LEN);
         let mut writer = Writer::new(body);
-        self.write(&mut writer)?;
+        let written = self.write(&mut writer);
         let sealed = writer.len() + key.aead.tag_len();
-        let expanded = provider.aead_key(key.aead, key.key.as_slice())?;
-        expanded.seal_in_place(&nonce, &header[..HEADER_LEN], &mut body[..sealed])?;
+        let result = written.map_err(ExportError::from).and_then(|()| {
+            let body = body.get_mut(..sealed).ok_or(ExportError::BufferTooSmall)?;
+            let sealing = expanded.seal_in_place(&nonce, &header[..HEADER_LEN], body);
+            sealing.map_err(ExportError::from)
+        });
+        if result.is_err() {
+            out.zeroize();
+        }
+        result?;
         Ok(HEADER_LEN + NONCE_LEN + sealed)
     }
 
@@ -313,6 +328,8 @@ impl Dormant {
             .ok_or(ExportError::Invalid)?;
         let association = Association::read(&mut Reader::new(&sealed[..body]))?;
         let lease = association.lease.ok_or(ExportError::Invalid)?;
+        // A session that this provider cannot serve is refused before its lease is burnt.
+        association.expand(provider)?;
         Ok(Self { association, lease })
     }
 
@@ -328,12 +345,17 @@ impl Dormant {
         store: &mut S,
         count: u64,
     ) -> Result<Association, ExportError<S::Error>> {
+        let generation = self
+            .lease
+            .generation
+            .checked_add(1)
+            .ok_or(ExportError::Invalid)?;
         let previous_end = store.take_over(self.lease.id, self.lease.generation, count)?;
         let association = &mut self.association;
         association.write_next = association.write_next.max(previous_end);
         association.lease = Some(Lease {
             id: self.lease.id,
-            generation: self.lease.generation + 1,
+            generation,
             end: previous_end.saturating_add(count),
         });
         Ok(self.association)

@@ -17,12 +17,15 @@ use crate::time::Instant;
 #[cfg(feature = "endpoint")]
 use crate::v12::server::Answer;
 use crate::v12::{Context, Core, Message, PskError, State};
+#[cfg(feature = "endpoint")]
+use crate::wire::ClientHello;
 use crate::wire::{
     Alert, AlertLevel, ContentType, DTLS_1_0, DTLS_1_2, HANDSHAKE_HEADER_LEN, HandshakeHeader,
-    RECORD_HEADER_LEN, Reader, RecordHeader, Writer,
+    HandshakeType, RANDOM_LEN, RECORD_HEADER_LEN, Reader, RecordHeader, Writer,
 };
-#[cfg(feature = "endpoint")]
-use crate::wire::{ClientHello, HandshakeType, RANDOM_LEN};
+
+/// Scratch memory that a handshake can use at most, in bytes: places in it are 16-bit numbers.
+pub const MAX_SCRATCH_LEN: usize = u16::MAX as usize;
 
 /// Scratch memory that a server's PSK handshake needs at least, in bytes: both flights with the longest identity, and
 /// one early record.
@@ -80,33 +83,49 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         provider: &mut P,
         config: &Config,
         now: Instant,
-        mut buffer: B,
+        buffer: B,
         own_cid: OwnCid,
         server_name: &[u8],
     ) -> Result<Self, ApiError> {
-        let core = connect_core(provider, config, now, buffer.as_mut(), own_cid, server_name)?;
-        Ok(Self::new(core, Reassembly::new(0), buffer, 0))
+        let mut client_random = [0; RANDOM_LEN];
+        provider.random(&mut client_random)?;
+        let mut this = Self::client(config, now, buffer, own_cid, client_random);
+        this.say_hello(provider, config, server_name)?;
+        Ok(this)
     }
 
-    /// Starts as a client, and takes `buffer` only when nothing is in the way.
-    pub(crate) fn connect_with(
-        provider: &mut P,
+    /// A client's handshake before its first word, so that it can be put where it stays before anything can fail:
+    /// copies of it on the way would be most of a device's stack.
+    pub(crate) fn client(
         config: &Config,
         now: Instant,
-        buffer: &mut B,
+        buffer: B,
         own_cid: OwnCid,
+        client_random: [u8; RANDOM_LEN],
+    ) -> Self {
+        let core = Core::client(config, now, own_cid, client_random);
+        Self::new(core, Reassembly::new(0), buffer, 0)
+    }
+
+    /// Puts `ClientHello` into the flight.
+    pub(crate) fn say_hello(
+        &mut self,
+        provider: &P,
+        config: &Config,
         server_name: &[u8],
-    ) -> Result<Self, ApiError>
-    where
-        B: Default,
-    {
-        let core = connect_core(provider, config, now, buffer.as_mut(), own_cid, server_name)?;
-        Ok(Self::new(
-            core,
-            Reassembly::new(0),
-            core::mem::take(buffer),
-            0,
-        ))
+    ) -> Result<(), ApiError> {
+        let buffer = self.buffer.as_mut();
+        let needed = MIN_CLIENT_SCRATCH_LEN;
+        if buffer.len() > MAX_SCRATCH_LEN {
+            return Err(ApiError::BadLength);
+        }
+        if buffer.len() < needed {
+            return Err(ApiError::ScratchTooSmall { needed });
+        }
+        let outgoing = split(buffer, 0).outgoing;
+        self.core
+            .send_client_hello(provider, config, outgoing, server_name)
+            .map_err(|_| ApiError::BadLength)
     }
 
     /// Starts as a server, with a `ClientHello` whose cookie holds. A fault of the hello leaves the handshake failed.
@@ -219,7 +238,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         header: &RecordHeader,
         record: &[u8],
     ) -> Result<(), DropReason> {
-        // A HelloVerifyRequest may come as DTLS 1.0; nothing else of a server's we take does.
+        // A HelloVerifyRequest may come as DTLS 1.0, and the version of clear text says nothing more.
         if header.version != DTLS_1_2 && header.version != DTLS_1_0 {
             return Err(DropReason::UnsupportedVersion);
         }
@@ -252,6 +271,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             #[cfg(not(feature = "endpoint"))]
             return Err(DropReason::EarlyRecord);
         };
+        association.precheck(cx.config, header)?;
         let opened = association.open::<P>(keys, cx.config, header, record);
         let (content_type, range) = match opened {
             Ok((content_type, range, _)) => (content_type, range),
@@ -281,16 +301,14 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     /// Keeps a protected record that came before its keys, when it can be the peer's `Finished`.
     #[cfg(feature = "endpoint")]
     fn keep_early(&mut self, header: &RecordHeader, record: &[u8]) -> Result<(), DropReason> {
-        let expected = matches!(
-            header.content_type,
-            ContentType::HANDSHAKE | ContentType::TLS12_CID
-        );
+        // Of the agreed form; and the newest counts, so that a forged one is not in the way of a genuine one.
+        let expected = if self.core.receives_with_cid() {
+            header.content_type == ContentType::TLS12_CID
+        } else {
+            header.content_type == ContentType::HANDSHAKE
+        };
         let early = split(self.buffer.as_mut(), self.early_room).early;
-        if !expected
-            || header.epoch != 1
-            || record.len() > early.len()
-            || self.early_header.is_some()
-        {
+        if !expected || header.epoch != 1 || record.len() > early.len() {
             return Err(DropReason::EarlyRecord);
         }
         early[..record.len()].copy_from_slice(record);
@@ -353,6 +371,15 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         header: &HandshakeHeader,
         fragment: &[u8],
     ) -> Result<(), DropReason> {
+        // Where only the peer's Finished can follow, nothing else in clear text may so much as end the handshake.
+        let ahead = header.message_seq.wrapping_sub(self.reassembly.next()) < 0x8000;
+        if ahead
+            && !protected
+            && header.msg_type != HandshakeType::FINISHED
+            && self.core.only_finished_is_left()
+        {
+            return Err(DropReason::UnexpectedHandshake);
+        }
         if header.message_seq == self.reassembly.next() && header.is_whole() {
             let message = Message {
                 msg_type: header.msg_type,
@@ -639,22 +666,6 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     pub(crate) fn answers(&self, hello: &ClientHello<'_>, message_seq: u16) -> bool {
         self.client_random() == hello.random && message_seq < self.reassembly.next()
     }
-}
-
-fn connect_core<P: Provider>(
-    provider: &mut P,
-    config: &Config,
-    now: Instant,
-    buffer: &mut [u8],
-    own_cid: OwnCid,
-    server_name: &[u8],
-) -> Result<Core<P>, ApiError> {
-    let needed = MIN_CLIENT_SCRATCH_LEN;
-    if buffer.len() < needed {
-        return Err(ApiError::ScratchTooSmall { needed });
-    }
-    let outgoing = split(buffer, 0).outgoing;
-    Core::connect(provider, config, now, outgoing, own_cid, server_name)
 }
 
 /// Writes an alert in clear text and returns the record's length.

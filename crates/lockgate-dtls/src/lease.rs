@@ -110,7 +110,7 @@ impl LeaseStore for MemoryLeaseStore {
             return Err(LeaseError::Superseded);
         }
         let previous = *claimed;
-        *held += 1;
+        *held = held.wrapping_add(1);
         *claimed = previous.saturating_add(count);
         Ok(previous)
     }

@@ -51,14 +51,14 @@ pub use datagram::Datagram;
 pub use drop_reason::DropReason;
 #[cfg(feature = "endpoint")]
 pub use endpoint::{
-    CidRoute, ConnectionHandle, ConnectionInfo, Endpoint, EndpointConfig, Placement, Received,
-    Transmit,
+    CidKey, CidRoute, ConnectionHandle, ConnectionInfo, Endpoint, EndpointConfig, Placement,
+    Received, Transmit,
 };
 pub use error::{
     ApiError, CloseReason, HandshakeError, Limit, PeerIncompatible, PeerMisbehaved, SendError,
     Timeout, WaitingFor,
 };
 pub use event::{Event, KeyLogEntry};
-pub use handshake::{MIN_CLIENT_SCRATCH_LEN, MIN_SCRATCH_LEN};
+pub use handshake::{MAX_SCRATCH_LEN, MIN_CLIENT_SCRATCH_LEN, MIN_SCRATCH_LEN};
 pub use suite::{CipherSuite, SuiteList, SuiteParameters};
 pub use time::{Duration, Instant};

@@ -5,10 +5,9 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{KEY, Link, Pair, Seeded, Side, client_config};
+use common::{KEY, Link, Pair, Seeded, Side};
 use lockgate_dtls::{
-    CidConfig, CloseReason, Config, DropReason, EndpointConfig, HandshakeError, PeerIncompatible,
-    PeerMisbehaved,
+    CidConfig, CloseReason, Config, DropReason, HandshakeError, PeerIncompatible, PeerMisbehaved,
 };
 
 /// A clear-text handshake record with one fragment.
@@ -137,17 +136,7 @@ fn entry_2_records_of_future_epochs_neither_buffer_nor_poison() {
             cid,
             ..Config::default()
         };
-        let mut pair = Pair::with(
-            5,
-            EndpointConfig {
-                config,
-                ..client_config()
-            },
-            EndpointConfig {
-                config,
-                ..EndpointConfig::default()
-            },
-        );
+        let mut pair = Pair::of(5, &config, &config);
         let (client, _) = pair.established();
         let mut out = [0; 200];
         let (range, _) = pair
@@ -346,17 +335,7 @@ fn entry_5_a_forged_hello_never_harms_a_live_session() {
             cid,
             ..Config::default()
         };
-        let mut pair = Pair::with(
-            12,
-            EndpointConfig {
-                config,
-                ..client_config()
-            },
-            EndpointConfig {
-                config,
-                ..EndpointConfig::default()
-            },
-        );
+        let mut pair = Pair::of(12, &config, &config);
         let (client, server) = pair.established();
         let (first, second) = {
             let hellos: Vec<_> = pair
@@ -399,17 +378,7 @@ fn entry_5_a_client_that_lost_its_state_replaces_its_session_when_it_completes()
             cid,
             ..Config::default()
         };
-        let mut pair = Pair::with(
-            13,
-            EndpointConfig {
-                config,
-                ..client_config()
-            },
-            EndpointConfig {
-                config,
-                ..EndpointConfig::default()
-            },
-        );
+        let mut pair = Pair::of(13, &config, &config);
         let (client, server) = pair.established();
         pair.client.endpoint.discard(client);
         let (client, newer) = pair.established();
@@ -482,17 +451,7 @@ fn entry_8_what_both_do_not_share_has_a_name() {
         cipher_suites: SuiteList::new(&[CipherSuite::PSK_AES_128_CCM_8]),
         ..Config::default()
     };
-    let mut pair = Pair::with(
-        16,
-        EndpointConfig {
-            config,
-            ..client_config()
-        },
-        EndpointConfig {
-            config: other,
-            ..EndpointConfig::default()
-        },
-    );
+    let mut pair = Pair::of(16, &config, &other);
     pair.connect();
     pair.run_for(Duration::from_secs(1));
     assert_eq!(
@@ -552,4 +511,90 @@ fn entry_10_nothing_prints_a_secret() {
     let key = format!("{KEY:?}");
     assert!(!shown.contains(&key[1..key.len() - 1]));
     assert!(!shown.contains("secretPSK"));
+}
+
+#[test]
+fn entry_3_a_hello_of_nothing_but_extensions_costs_no_more_than_its_length() {
+    let mut pair = Pair::new(19);
+    let mut body = vec![0xfe, 0xfd];
+    body.extend_from_slice(&[7; 32]);
+    body.extend_from_slice(&[0, 0, 0, 2, 0x00, 0xa8, 1, 0]);
+    let count = 4000u16;
+    body.extend_from_slice(&(count * 4).to_be_bytes());
+    for i in 0..count {
+        body.extend_from_slice(&(0x4000 + i).to_be_bytes());
+        body.extend_from_slice(&[0, 0]);
+    }
+    let hello = fragment(1, body.len() as u32, 0, 0, &body);
+    let home = pair.client_address;
+    let began = std::time::Instant::now();
+    for _ in 0..200 {
+        pair.inject(Side::Server, home, &hello);
+    }
+    pair.run_for(Duration::from_millis(1));
+    // 200 of them compared pair by pair took about three seconds; read once they take some milliseconds.
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn entry_4_clear_text_cannot_end_a_handshake_that_waits_for_its_key() {
+    let mut pair = Pair::new(20);
+    pair.hold_keys = true;
+    pair.connect();
+    pair.run_for(Duration::from_millis(300));
+    let home = pair.client_address;
+    pair.inject(Side::Server, home, &fragment(11, 0, 3, 0, &[]));
+    // A forged record in the place of the early Finished gives way to the genuine one's repeat.
+    let junk = [
+        &[22, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 0, 0, 40][..],
+        &[9; 40],
+    ]
+    .concat();
+    pair.inject(Side::Server, home, &junk);
+    pair.run_for(Duration::from_millis(1));
+    assert_eq!(pair.server.dropped(DropReason::UnexpectedHandshake), 1);
+    let sent = pair.server.sent_datagrams;
+    pair.run_for(Duration::from_secs(5));
+    assert_eq!(
+        pair.server.sent_datagrams, sent,
+        "nothing is sent again while the key is looked up"
+    );
+    let handle = pair.held[0];
+    pair.answer(handle);
+    pair.run_for(Duration::from_millis(100));
+    assert_eq!(pair.server.connected(), Some(handle));
+}
+
+#[test]
+fn entry_5_a_peers_hello_does_not_end_the_handshake_we_began() {
+    let both = lockgate_dtls::EndpointConfig {
+        cookies: false,
+        ..lockgate_dtls::EndpointConfig::default()
+    };
+    let mut pair = Pair::with(21, both.clone(), both);
+    let mut other = Pair::new(22);
+    other.connect();
+    let hello = other.log[0].1.clone();
+    let (client, there) = (pair.connect(), pair.server_address);
+    pair.inject(Side::Client, there, &hello);
+    pair.run_for(Duration::from_secs(5));
+    assert_eq!(pair.client.dropped(DropReason::OwnHandshake), 1);
+    assert_eq!(pair.client.connected(), Some(client));
+}
+
+#[test]
+fn padding_leaves_flights_within_their_mtu() {
+    let padding = lockgate_dtls::Padding::Multiple(std::num::NonZeroU8::MAX);
+    let config = Config {
+        padding,
+        mtu: 256,
+        ..Config::default()
+    };
+    let mut pair = Pair::of(23, &config, &config);
+    pair.established();
+    assert!(pair.log.iter().all(|(_, datagram)| datagram.len() <= 256));
 }

@@ -4,10 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Pair, Side, client_config};
+use common::{Pair, Side};
 use lockgate_dtls::{
-    AeadLimits, CidConfig, CipherSuite, CloseReason, Config, DropReason, EndpointConfig, Limit,
-    SendError, SuiteList,
+    AeadLimits, CidConfig, CipherSuite, CloseReason, Config, DropReason, Limit, SendError,
+    SuiteList,
 };
 
 #[test]
@@ -68,17 +68,7 @@ fn clear_text_never_touches_an_established_session() {
             cid,
             ..Config::default()
         };
-        let mut pair = Pair::with(
-            2,
-            EndpointConfig {
-                config,
-                ..client_config()
-            },
-            EndpointConfig {
-                config,
-                ..EndpointConfig::default()
-            },
-        );
+        let mut pair = Pair::of(2, &config, &config);
         let (client, server) = pair.established();
         let (home, there) = (pair.client_address, pair.server_address);
         for content in [&[2, 40][..], &[1, 0], &[2, 0], &[1]] {
@@ -135,17 +125,11 @@ fn too_many_forgeries_end_the_session_with_its_own_reason() {
         cipher_suites: SuiteList::new(&[CipherSuite::PSK_AES_128_CCM_8]),
         aead_limits: AeadLimits {
             ccm_8_failed_opens: 50,
+            ..AeadLimits::default()
         },
         ..Config::default()
     };
-    let mut pair = Pair::with(
-        3,
-        client_config(),
-        EndpointConfig {
-            config,
-            ..EndpointConfig::default()
-        },
-    );
+    let mut pair = Pair::of(3, &Config::default(), &config);
     let (client, _) = pair.established();
     let mut out = [0; 200];
     let (range, _) = pair
@@ -182,14 +166,7 @@ fn a_payload_over_the_peers_limit_is_the_callers_error() {
         record_size_limit: Some(100),
         ..Config::default()
     };
-    let mut pair = Pair::with(
-        4,
-        EndpointConfig {
-            config,
-            ..client_config()
-        },
-        EndpointConfig::default(),
-    );
+    let mut pair = Pair::of(4, &config, &Config::default());
     let (client, server) = pair.established();
     let mut out = vec![0; 70_000];
     // One byte of the hundred is the inner content type (RFC 8449 with RFC 9146).
@@ -221,14 +198,7 @@ fn max_fragment_length_binds_both_directions() {
         cid: CidConfig::Off,
         ..Config::default()
     };
-    let mut pair = Pair::with(
-        5,
-        EndpointConfig {
-            config,
-            ..client_config()
-        },
-        EndpointConfig::default(),
-    );
+    let mut pair = Pair::of(5, &config, &Config::default());
     let (client, server) = pair.established();
     assert_eq!(
         pair.server.endpoint.info(server).expect("live").max_payload,
@@ -248,14 +218,7 @@ fn record_size_limit_takes_the_place_of_max_fragment_length() {
         cid: CidConfig::Off,
         ..Config::default()
     };
-    let mut pair = Pair::with(
-        6,
-        EndpointConfig {
-            config,
-            ..client_config()
-        },
-        EndpointConfig::default(),
-    );
+    let mut pair = Pair::of(6, &config, &Config::default());
     let (client, server) = pair.established();
     assert_eq!(
         pair.server.endpoint.info(server).expect("live").max_payload,

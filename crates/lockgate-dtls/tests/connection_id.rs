@@ -7,23 +7,8 @@ use std::time::Duration;
 
 use common::{Pair, Side, client_config};
 use lockgate_dtls::{
-    AddressPolicy, CidConfig, Config, DropReason, EndpointConfig, Padding, Placement,
+    AddressPolicy, CidConfig, CidKey, Config, DropReason, EndpointConfig, Padding, Placement,
 };
-
-#[allow(clippy::large_types_passed_by_value, reason = "made for each call")]
-fn pair(seed: u64, client: Config, server: Config) -> Pair {
-    Pair::with(
-        seed,
-        EndpointConfig {
-            config: client,
-            ..client_config()
-        },
-        EndpointConfig {
-            config: server,
-            ..EndpointConfig::default()
-        },
-    )
-}
 
 fn elsewhere() -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 77], 61234))
@@ -135,7 +120,7 @@ fn never_move_delivers_from_anywhere_and_stays() {
         address_policy: AddressPolicy::NeverMove,
         ..Config::default()
     };
-    let mut pair = pair(4, Config::default(), stay);
+    let mut pair = Pair::of(4, &Config::default(), &stay);
     let (client, server) = pair.established();
     let home = pair.client_address;
     pair.client_address = elsewhere();
@@ -162,7 +147,7 @@ fn lengths_are_negotiated_for_each_direction() {
             cid: CidConfig::Length(theirs),
             ..Config::default()
         };
-        let mut pair = pair(u64::from(own) + 5, client, server);
+        let mut pair = Pair::of(u64::from(own) + 5, &client, &server);
         let (client, server) = pair.established();
         let info = pair.server.endpoint.info(server).expect("live");
         assert_eq!(
@@ -195,13 +180,13 @@ fn without_the_extension_on_either_side_there_are_no_ids() {
         (CidConfig::Off, CidConfig::Length(8)),
         (CidConfig::Length(8), CidConfig::Off),
     ] {
-        let mut pair = pair(
+        let mut pair = Pair::of(
             9,
-            Config {
+            &Config {
                 cid: client,
                 ..Config::default()
             },
-            Config {
+            &Config {
                 cid: server,
                 ..Config::default()
             },
@@ -251,13 +236,13 @@ fn a_record_without_its_id_is_dropped() {
 #[test]
 fn padding_hides_the_length_within_the_limit() {
     let padding = Padding::Multiple(std::num::NonZeroU8::new(64).expect("not zero"));
-    let mut pair = pair(
+    let mut pair = Pair::of(
         11,
-        Config {
+        &Config {
             padding,
             ..Config::default()
         },
-        Config::default(),
+        &Config::default(),
     );
     let (client, _) = pair.established();
     let mut lengths = Vec::new();
@@ -287,7 +272,7 @@ fn ids_say_which_worker_and_look_random() {
                 worker,
                 workers: 3,
             },
-            cid_key: Some([9; 16]),
+            cid_key: Some(CidKey::new([9; 16])),
             ..EndpointConfig::default()
         };
         let mut pair = Pair::with(12 + u64::from(worker), client_config(), config);

@@ -9,7 +9,8 @@ use lockgate_dtls::crypto::AeadAlgorithm;
 use lockgate_dtls::export::{ExportError, ExportKey, MAX_EXPORT_LEN};
 use lockgate_dtls::lease::{LeaseError, MemoryLeaseStore};
 use lockgate_dtls::{
-    AddressPolicy, CidConfig, CipherSuite, Config, EndpointConfig, SendError, SuiteList, UdpPath,
+    AddressPolicy, CidConfig, CidKey, CipherSuite, Config, EndpointConfig, SendError, SuiteList,
+    UdpPath,
 };
 
 fn key() -> ExportKey {
@@ -18,7 +19,7 @@ fn key() -> ExportKey {
 
 fn server_config() -> EndpointConfig {
     EndpointConfig {
-        cid_key: Some([3; 16]),
+        cid_key: Some(CidKey::new([3; 16])),
         ..EndpointConfig::default()
     }
 }
@@ -347,4 +348,134 @@ fn a_buffer_that_is_too_small_is_said_before_anything_is_done() {
         .endpoint
         .send(server, b"still here", &mut out)
         .expect("untouched");
+}
+
+#[test]
+fn a_handle_is_never_given_out_twice() {
+    let (mut pair, _, blob, mut store) = exported(8);
+    let mut handles = std::collections::HashSet::new();
+    let path = UdpPath::from(pair.client_address);
+    // The slot is used by another in between, and by another after the session came and went again.
+    for round in 0..3 {
+        pair.client_address.set_port(6000 + round);
+        pair.server_address.set_port(6000 + round);
+        let (_, other) = pair.established();
+        assert!(handles.insert(other), "{other:?}");
+        pair.server.endpoint.discard(other);
+        if round == 0 {
+            let back = pair
+                .server
+                .endpoint
+                .import(path, &mut store, &key(), &blob, 9)
+                .expect("free");
+            assert!(handles.insert(back), "{back:?}");
+            pair.server.endpoint.discard(back);
+        }
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_served_here_is_refused_with_its_lease_unburnt() {
+    use lockgate_dtls::crypto::{CryptoError, HashAlgorithm, Provider};
+
+    /// A provider that lacks what the session needs.
+    struct Lacking(common::TestProvider);
+    impl Provider for Lacking {
+        type AeadKey = <common::TestProvider as Provider>::AeadKey;
+        type Hash = <common::TestProvider as Provider>::Hash;
+        type Hmac = <common::TestProvider as Provider>::Hmac;
+        type Mask = <common::TestProvider as Provider>::Mask;
+
+        fn supports_aead(&self, algorithm: AeadAlgorithm) -> bool {
+            algorithm == AeadAlgorithm::Aes128Gcm
+        }
+
+        fn supports_hash(&self, algorithm: HashAlgorithm) -> bool {
+            self.0.supports_hash(algorithm)
+        }
+
+        fn aead_key(
+            &self,
+            algorithm: AeadAlgorithm,
+            key: &[u8],
+        ) -> Result<Self::AeadKey, CryptoError> {
+            if !self.supports_aead(algorithm) {
+                return Err(CryptoError::Unsupported);
+            }
+            self.0.aead_key(algorithm, key)
+        }
+
+        fn hash(&self, algorithm: HashAlgorithm) -> Result<Self::Hash, CryptoError> {
+            self.0.hash(algorithm)
+        }
+
+        fn hmac(&self, algorithm: HashAlgorithm, key: &[u8]) -> Result<Self::Hmac, CryptoError> {
+            self.0.hmac(algorithm, key)
+        }
+
+        fn mask(&self, key: &[u8; 16]) -> Result<Self::Mask, CryptoError> {
+            self.0.mask(key)
+        }
+
+        fn random(&mut self, out: &mut [u8]) -> Result<(), CryptoError> {
+            self.0.random(out)
+        }
+    }
+
+    let suite = SuiteList::new(&[CipherSuite::PSK_AES_128_CCM_8]);
+    let config = Config {
+        cipher_suites: suite,
+        ..Config::default()
+    };
+    let mut pair = Pair::with(
+        9,
+        client_config(),
+        EndpointConfig {
+            config,
+            ..server_config()
+        },
+    );
+    let (_, server) = pair.established();
+    let mut store = MemoryLeaseStore::default();
+    let mut blob = vec![0; MAX_EXPORT_LEN];
+    let len = pair
+        .server
+        .endpoint
+        .export(server, &mut store, &key(), &mut blob)
+        .expect("live");
+    let path = UdpPath::from(pair.client_address);
+    let mut lacking: lockgate_dtls::Endpoint<Lacking> =
+        lockgate_dtls::Endpoint::new(Lacking(provider(1)), pair.now, server_config())
+            .expect("valid");
+    let refused = lacking.import(path, &mut store, &key(), &blob[..len], 1);
+    assert_eq!(refused, Err(ExportError::Crypto(CryptoError::Unsupported)));
+    pair.server
+        .endpoint
+        .import(path, &mut store, &key(), &blob[..len], 1)
+        .expect("not burnt");
+}
+
+#[test]
+fn what_is_still_to_be_sent_is_sent_first() {
+    let mut pair = Pair::with(10, client_config(), server_config());
+    pair.hold_keys = true;
+    pair.connect();
+    pair.run_for(Duration::from_millis(500));
+    let server = pair.held[0];
+    pair.server
+        .endpoint
+        .provide_psk(pair.now, server, common::KEY)
+        .expect("asked for");
+    let mut store = MemoryLeaseStore::default();
+    let mut blob = vec![0; MAX_EXPORT_LEN];
+    let early = pair
+        .server
+        .endpoint
+        .export(server, &mut store, &key(), &mut blob);
+    assert_eq!(early, Err(ExportError::Unsent));
+    pair.run_for(Duration::from_millis(100));
+    pair.server
+        .endpoint
+        .export(server, &mut store, &key(), &mut blob)
+        .expect("sent");
 }

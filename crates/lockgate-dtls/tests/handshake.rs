@@ -4,8 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Link, Pair, client_config};
-use lockgate_dtls::{CidConfig, CipherSuite, Config, EndpointConfig, SuiteList};
+use common::{Link, Pair};
+use lockgate_dtls::{CidConfig, CipherSuite, Config, SuiteList};
 
 #[test]
 fn every_suite_carries_data_both_ways() {
@@ -21,17 +21,7 @@ fn every_suite_carries_data_both_ways() {
                 cid,
                 ..Config::default()
             };
-            let mut pair = Pair::with(
-                seed as u64,
-                EndpointConfig {
-                    config,
-                    ..client_config()
-                },
-                EndpointConfig {
-                    config,
-                    ..EndpointConfig::default()
-                },
-            );
+            let mut pair = Pair::of(seed as u64, &config, &config);
             let (client, server) = pair.established();
             let info = pair.server.endpoint.info(server).expect("established");
             assert_eq!(info.cipher_suite, suite);
@@ -73,17 +63,7 @@ fn ten_thousand_handshakes_survive_a_hostile_link() {
             handshake_timeout: Duration::from_mins(10),
             ..Config::default()
         };
-        let mut pair = Pair::with(
-            seed,
-            EndpointConfig {
-                config,
-                ..client_config()
-            },
-            EndpointConfig {
-                config,
-                ..EndpointConfig::default()
-            },
-        );
+        let mut pair = Pair::of(seed, &config, &config);
         pair.link = Link {
             loss: seed % 31,
             duplicate: 10,
@@ -130,17 +110,7 @@ fn a_flight_that_does_not_fit_the_mtu_is_fragmented_and_put_together() {
             psk_identity_hint: hint,
             ..config
         };
-        let mut pair = Pair::with(
-            seed,
-            EndpointConfig {
-                config,
-                ..client_config()
-            },
-            EndpointConfig {
-                config: server,
-                ..EndpointConfig::default()
-            },
-        );
+        let mut pair = Pair::of(seed, &config, &server);
         pair.identity = vec![b'i'; 128];
         pair.keys.insert(pair.identity.clone(), pair.key.clone());
         pair.link = Link {

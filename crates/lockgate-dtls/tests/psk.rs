@@ -4,11 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{KEY, Pair, Side, client_config};
+use common::{KEY, Pair, Side};
 use lockgate_dtls::config::{MAX_PSK_IDENTITY_LEN, MAX_PSK_LEN};
 use lockgate_dtls::{
-    ApiError, CloseReason, Config, EndpointConfig, Event, HandshakeError, Limit, Timeout,
-    WaitingFor,
+    ApiError, CloseReason, Config, Event, HandshakeError, Limit, Timeout, WaitingFor,
 };
 
 /// Everything the server put on the link until both ends gave up, without what is random: lengths and types.
@@ -57,14 +56,7 @@ fn an_option_tells_the_client_that_its_identity_is_unknown() {
         reveal_unknown_identity: true,
         ..Config::default()
     };
-    let mut pair = Pair::with(
-        2,
-        client_config(),
-        EndpointConfig {
-            config,
-            ..EndpointConfig::default()
-        },
-    );
+    let mut pair = Pair::of(2, &Config::default(), &config);
     pair.identity = b"nobody".to_vec();
     pair.connect();
     pair.run_for(Duration::from_secs(1));
@@ -200,14 +192,7 @@ fn the_hint_reaches_the_client() {
         psk_identity_hint: hint,
         ..Config::default()
     };
-    let mut pair = Pair::with(
-        8,
-        client_config(),
-        EndpointConfig {
-            config,
-            ..EndpointConfig::default()
-        },
-    );
+    let mut pair = Pair::of(8, &Config::default(), &config);
     pair.established();
     assert!(
         pair.client
@@ -229,17 +214,7 @@ fn both_ends_export_the_same_keying_material_and_log_the_same_secret() {
         key_log: true,
         ..Config::default()
     };
-    let mut pair = Pair::with(
-        9,
-        EndpointConfig {
-            config,
-            ..client_config()
-        },
-        EndpointConfig {
-            config,
-            ..EndpointConfig::default()
-        },
-    );
+    let mut pair = Pair::of(9, &config, &config);
     let (client, server) = pair.established();
     let export = |pair: &Pair, context| {
         let (mut a, mut b) = ([0; 40], [0; 40]);

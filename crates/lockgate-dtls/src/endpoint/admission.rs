@@ -26,10 +26,10 @@ impl Admission {
         if self.total >= self.max_total {
             return Err(DropReason::HalfOpenLimit);
         }
-        let of_group = self.groups.entry(group).or_insert(0);
-        if *of_group >= self.max_per_group {
+        if self.groups.get(&group).copied().unwrap_or(0) >= self.max_per_group {
             return Err(DropReason::HalfOpenLimitPerAddress);
         }
+        let of_group = self.groups.entry(group).or_insert(0);
         *of_group += 1;
         self.total += 1;
         Ok(())

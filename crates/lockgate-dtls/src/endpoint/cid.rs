@@ -6,6 +6,9 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::bytes::OwnCid;
 use crate::config::{ConfigError, MIN_OWN_CID_LEN};
@@ -22,6 +25,33 @@ const FREE_BITS: u32 = 14;
 /// Two Feistel rounds make a permutation, three resist chosen inputs, four resist chosen inputs and outputs (Luby and
 /// Rackoff); an attacker sees outputs and can try some.
 const ROUNDS: u8 = 4;
+
+/// The key that connection IDs are permuted with. Who has it can tell where sessions live and make IDs that look true.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct CidKey([u8; 16]);
+
+impl CidKey {
+    /// The key with these bytes, which should be random.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn random<P: Provider>(provider: &mut P) -> Result<Self, CryptoError> {
+        let mut key = Self([0; 16]);
+        provider.random(&mut key.0)?;
+        Ok(key)
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CidKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CidKey").finish_non_exhaustive()
+    }
+}
 
 /// Which of the machines and threads that share a key this endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

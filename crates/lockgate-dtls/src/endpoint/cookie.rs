@@ -68,7 +68,7 @@ impl<H: Hmac> CookieJar<H> {
         matches(&self.newest) || self.before.as_ref().is_some_and(matches)
     }
 
-    /// Writes the `HelloVerifyRequest` that answers `hello` to `out`, and returns its length.
+    /// The `HelloVerifyRequest` that answers `hello`.
     pub(crate) fn emit<A: Address>(
         &self,
         address: &A,

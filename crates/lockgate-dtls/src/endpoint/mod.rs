@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-pub use cid::{CidRoute, Placement};
+pub use cid::{CidKey, CidRoute, Placement};
 pub use receive::Received;
 pub use transmit::Transmit;
 
@@ -32,7 +32,7 @@ use crate::config::{Config, ConfigError};
 use crate::crypto::Provider;
 use crate::error::{ApiError, CloseReason, HandshakeError};
 use crate::event::{Event, EventFlags};
-use crate::handshake::{Handshake, MIN_SCRATCH_LEN};
+use crate::handshake::{Handshake, MAX_SCRATCH_LEN, MIN_SCRATCH_LEN};
 use crate::suite::CipherSuite;
 use crate::time::Instant;
 use crate::v12::server::Answer;
@@ -74,7 +74,7 @@ pub struct EndpointConfig {
     pub placement: Placement,
     /// The key that connection IDs are permuted with. Where sessions are to outlive the endpoint, it must outlive it
     /// too. Default `None`: a random one.
-    pub cid_key: Option<[u8; 16]>,
+    pub cid_key: Option<CidKey>,
     /// How many connections there may be, established or not, up to 2^24. Default 2^20.
     pub max_connections: u32,
     /// How many handshakes may be under way. Default 10,000.
@@ -83,7 +83,7 @@ pub struct EndpointConfig {
     pub max_half_open_per_address: u32,
     /// How many sessions' keys are kept expanded. Default 4,096.
     pub key_cache: usize,
-    /// Scratch memory of one handshake in bytes, at least [`MIN_SCRATCH_LEN`]. Default 1,024.
+    /// Scratch memory of one handshake in bytes, [`MIN_SCRATCH_LEN`] to [`MAX_SCRATCH_LEN`]. Default 1,024.
     pub scratch_len: usize,
 }
 
@@ -157,14 +157,14 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
     /// An endpoint without connections.
     pub fn new(mut provider: P, now: Instant, config: EndpointConfig) -> Result<Self, ConfigError> {
         config.config.validate(&provider)?;
-        if config.scratch_len < MIN_SCRATCH_LEN {
+        if !(MIN_SCRATCH_LEN..=MAX_SCRATCH_LEN).contains(&config.scratch_len) {
             return Err(ConfigError::ScratchLen);
         }
-        let mut key = config.cid_key.unwrap_or_default();
-        if config.cid_key.is_none() {
-            provider.random(&mut key).map_err(ConfigError::Crypto)?;
-        }
-        let mask = provider.mask(&key).map_err(ConfigError::Crypto)?;
+        let key = match &config.cid_key {
+            Some(key) => key.clone(),
+            None => CidKey::random(&mut provider).map_err(ConfigError::Crypto)?,
+        };
+        let mask = provider.mask(key.bytes()).map_err(ConfigError::Crypto)?;
         let cids = CidCodec::new(mask, config.placement, config.config.cid.own_len())?;
         let hasher = KeyedHasher::new(&mut provider).map_err(ConfigError::Crypto)?;
         let cookies = CookieJar::new(&mut provider, now, config.cookie_lifetime)

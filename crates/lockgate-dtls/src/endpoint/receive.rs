@@ -17,8 +17,9 @@ use crate::error::{CloseReason, HandshakeError};
 use crate::event::{Event, EventFlags};
 use crate::flight::MAX_EARLY_RECORD_LEN;
 use crate::handshake::{Handshake, first_message_type};
+use crate::record::SEQUENCE_END;
 use crate::time::Instant;
-use crate::v12::{Context, Message};
+use crate::v12::{Context, Message, State};
 use crate::wire::{
     ClientHello, ContentType, DTLS_1_0, DTLS_1_2, HandshakeHeader, HandshakeType, Reader,
     RecordHeader,
@@ -199,13 +200,16 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         header: &RecordHeader,
         record: &mut [u8],
     ) -> Received {
-        let connection = self.handle_of(index);
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Received::dropped(DropReason::Internal);
+        };
+        let connection = ConnectionHandle {
+            slot: index,
+            generation: slot.generation,
+        };
         let dropped = |reason| Received::Dropped {
             reason,
             connection: Some(connection),
-        };
-        let Some(slot) = self.slots.get_mut(index) else {
-            return Received::dropped(DropReason::Internal);
         };
         match &mut slot.life {
             Life::Vacant => Received::dropped(DropReason::Internal),
@@ -228,6 +232,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
                 }
             }
             Life::Established(association) => {
+                // What needs no key is checked before any is fetched: old records must not drive keys out of the cache.
+                if let Err(reason) = association.precheck(&self.config.config, header) {
+                    return dropped(reason);
+                }
                 let provider = &self.provider;
                 let Ok(keys) = self
                     .keys
@@ -300,6 +308,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         if header.version != DTLS_1_2 && header.version != DTLS_1_0 {
             return Received::dropped(DropReason::UnsupportedVersion);
         }
+        // Our own records count on from the client's number, and must never reach the end.
+        if header.sequence >= SEQUENCE_END / 2 {
+            return Received::dropped(DropReason::Malformed);
+        }
         let content = record.get(header.header_len()..).unwrap_or_default();
         let Ok((message, body)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
             return Received::dropped(DropReason::Malformed);
@@ -312,6 +324,9 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         };
 
         let under_way = self.find_handshake(self.hasher.hash_address(&path), &path);
+        if under_way.is_some_and(|slot| self.is_our_own(slot)) {
+            return Received::dropped(DropReason::OwnHandshake);
+        }
         if let Some(slot) = under_way
             && let Some(received) =
                 self.handle_repeated_hello(now, slot, &hello, message.message_seq)
@@ -344,6 +359,12 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             Ok(connection) => Received::Progress(connection),
             Err(reason) => Received::dropped(reason),
         }
+    }
+
+    /// Whether we are the client of the handshake in this slot.
+    fn is_our_own(&self, slot: u32) -> bool {
+        self.handshake(self.handle_of(slot))
+            .is_some_and(|entry| matches!(entry.handshake.state(), State::Client(_)))
     }
 
     /// A `ClientHello` that the handshake under way has answered, or the one before its cookie.

@@ -6,7 +6,7 @@ use super::slots::Life;
 use super::{ConnectionHandle, Endpoint, cid};
 use crate::address::Address;
 use crate::crypto::Provider;
-use crate::error::{CloseReason, SendError};
+use crate::error::{CloseReason, Limit, SendError};
 use crate::export::{Dormant, ExportError, ExportKey};
 use crate::lease::LeaseStore;
 
@@ -20,8 +20,12 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         buf: &mut [u8],
         payload: Range<usize>,
     ) -> Result<(Range<usize>, A), SendError> {
-        let index = self.live(handle).ok_or(SendError::NotConnected)?;
-        let slot = self.slots.get_mut(index).ok_or(SendError::NotConnected)?;
+        let index = handle.slot;
+        let slot = self
+            .slots
+            .get_mut(index)
+            .filter(|slot| slot.generation == handle.generation);
+        let slot = slot.ok_or(SendError::NotConnected)?;
         let (Life::Established(association), Some(path)) = (&mut slot.life, slot.path) else {
             return Err(SendError::NotConnected);
         };
@@ -38,8 +42,9 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             Ok(record) => Ok((record, path)),
             Err(error) => {
                 if error == SendError::KeyExhausted {
-                    self.tell_closed(index, CloseReason::Limit(crate::Limit::Seals));
-                    self.remove(index);
+                    association.close();
+                    self.tell_closed(index, CloseReason::Limit(Limit::Seals));
+                    self.queue(index);
                 }
                 Err(error)
             }
@@ -112,14 +117,16 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             self.slots
                 .allocate_at(route.slot)
                 .ok_or(ExportError::PlaceTaken)?;
-            if let Some(slot) = self.slots.get_mut(route.slot) {
-                slot.generation =
-                    slot.generation / cid::GENERATIONS * cid::GENERATIONS + route.generation;
-            }
             route.slot
         };
+        let generation = self.route(dormant.own_cid()).map(|route| route.generation);
         match dormant.wake(store, count) {
             Ok(association) => {
+                if let Some((slot, generation)) = self.slots.get_mut(slot).zip(generation) {
+                    // Only ever up: a handle names one connection for ever.
+                    let ahead = generation.wrapping_sub(slot.generation) % cid::GENERATIONS;
+                    slot.generation = slot.generation.wrapping_add(ahead);
+                }
                 self.enter_session(slot, path, association);
                 Ok(self.handle_of(slot))
             }
@@ -144,5 +151,11 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             }
             _ => Err(ExportError::NotConnected),
         }
+    }
+
+    /// How many more records of a session can be sent before [`Endpoint::claim`] is due, or its key is used up.
+    pub fn remaining_sequence_numbers(&self, handle: ConnectionHandle) -> Option<u64> {
+        let (association, _) = self.established(handle)?;
+        Some(association.remaining_sequence_numbers())
     }
 }

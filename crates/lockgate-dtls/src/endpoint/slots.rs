@@ -32,6 +32,8 @@ pub(crate) struct Slot<A> {
     pub(crate) queued: bool,
     /// Its end has been told.
     pub(crate) closed: bool,
+    /// Its number stands in the list of freed slots.
+    in_free: bool,
 }
 
 impl<A> Slot<A> {
@@ -43,6 +45,7 @@ impl<A> Slot<A> {
             cached: NOT_CACHED,
             queued: false,
             closed: false,
+            in_free: false,
         }
     }
 
@@ -52,10 +55,11 @@ impl<A> Slot<A> {
 }
 
 pub(crate) struct Slots<A> {
-    chunks: Vec<Box<[Slot<A>]>>,
-    /// Freed slots; one that was taken again by number may still stand here.
+    /// Chunks that hold no slot in use yet may be missing.
+    chunks: Vec<Option<Box<[Slot<A>]>>>,
+    /// Freed slots, each once; one that was taken again by number still stands here.
     free: Vec<u32>,
-    /// The lowest number never used.
+    /// Numbers from here on are not in `free`.
     fresh: u32,
     occupied: u32,
     max: u32,
@@ -83,12 +87,14 @@ impl<A> Slots<A> {
     pub(crate) fn get(&self, index: u32) -> Option<&Slot<A>> {
         self.chunks
             .get((index / CHUNK) as usize)?
+            .as_ref()?
             .get((index % CHUNK) as usize)
     }
 
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Slot<A>> {
         self.chunks
             .get_mut((index / CHUNK) as usize)?
+            .as_mut()?
             .get_mut((index % CHUNK) as usize)
     }
 
@@ -98,12 +104,22 @@ impl<A> Slots<A> {
             return None;
         }
         while let Some(index) = self.free.pop() {
-            if self.get(index).is_some_and(Slot::is_vacant) {
-                self.occupied += 1;
-                return Some(index);
+            if let Some(slot) = self.get_mut(index) {
+                slot.in_free = false;
+                if slot.is_vacant() {
+                    self.occupied += 1;
+                    return Some(index);
+                }
             }
         }
+        // Those that were brought back by number are passed over.
+        while self.get(self.fresh).is_some_and(|slot| !slot.is_vacant()) {
+            self.fresh += 1;
+        }
         let index = self.fresh;
+        if index >= self.max {
+            return None;
+        }
         self.fresh += 1;
         self.grow(index);
         self.occupied += 1;
@@ -118,11 +134,7 @@ impl<A> Slots<A> {
         {
             return None;
         }
-        if index >= self.fresh {
-            self.free.extend(self.fresh..index);
-            self.fresh = index + 1;
-            self.grow(index);
-        }
+        self.grow(index);
         self.occupied += 1;
         Some(())
     }
@@ -131,7 +143,7 @@ impl<A> Slots<A> {
     pub(crate) fn put_back(&mut self, index: u32) {
         if self.get(index).is_some_and(Slot::is_vacant) {
             self.occupied -= 1;
-            self.free.push(index);
+            self.enter_free(index);
         }
     }
 
@@ -140,27 +152,40 @@ impl<A> Slots<A> {
         if let Some(slot) = self.get_mut(index)
             && !slot.is_vacant()
         {
-            let generation = slot.generation.wrapping_add(1);
             *slot = Slot {
-                generation,
+                generation: slot.generation.wrapping_add(1),
+                in_free: slot.in_free,
                 ..Slot::vacant()
             };
             self.occupied -= 1;
+            self.enter_free(index);
+        }
+    }
+
+    fn enter_free(&mut self, index: u32) {
+        let fresh = self.fresh;
+        if let Some(slot) = self.get_mut(index)
+            && !slot.in_free
+            && index < fresh
+        {
+            slot.in_free = true;
             self.free.push(index);
         }
     }
 
     /// All occupied slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Slot<A>)> {
-        (0..self.fresh)
-            .filter_map(|index| self.get(index).map(|slot| (index, slot)))
-            .filter(|(_, s)| !s.is_vacant())
+        (0..).zip(&self.chunks).flat_map(|(chunk, slots)| {
+            let slots = slots.iter().flatten();
+            (chunk * CHUNK..).zip(slots).filter(|(_, s)| !s.is_vacant())
+        })
     }
 
     fn grow(&mut self, index: u32) {
-        while self.chunks.len() as u32 * CHUNK <= index {
-            self.chunks
-                .push((0..CHUNK).map(|_| Slot::vacant()).collect());
+        let chunk = (index / CHUNK) as usize;
+        if self.chunks.len() <= chunk {
+            self.chunks.resize_with(chunk + 1, || None);
         }
+        self.chunks[chunk].get_or_insert_with(|| (0..CHUNK).map(|_| Slot::vacant()).collect());
     }
 }

@@ -21,7 +21,8 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         while let Some(&slot) = self.transmits.front() {
             let transmit = self.transmit_of(now, slot, buf);
             let more = self.settle_after_transmit(slot);
-            if !more {
+            // What could not be written now never will be: it must not stand in everybody's way.
+            if !more || transmit.is_none() {
                 self.transmits.pop_front();
                 if let Some(s) = self.slots.get_mut(slot) {
                     s.queued = false;

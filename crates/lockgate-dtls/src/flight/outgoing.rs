@@ -142,6 +142,12 @@ impl Outgoing {
         Some(body)
     }
 
+    /// Leaves off sending; the flight is kept, for [`Outgoing::rewind`].
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn hold(&mut self) {
+        self.pending = false;
+    }
+
     /// Starts to send everything again.
     pub(crate) fn rewind(&mut self) {
         self.cursor = 0;

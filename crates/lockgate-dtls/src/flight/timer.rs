@@ -43,7 +43,7 @@ impl RetransmitTimer {
         self.tries = 0;
     }
 
-    /// The flight went out. `expects_answer` is false for what is sent again only when asked for.
+    /// The flight went out.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.last_sent = now;
         self.next = Some(now + self.timeout);

@@ -75,27 +75,19 @@ impl PskPremaster {
     }
 
     /// Derives the master secret.
-    pub(crate) fn into_master<P: Provider>(
+    pub(crate) fn master_secret<P: Provider>(
         self,
         provider: &P,
         suite: SuiteParameters,
         seed: Seed<'_>,
-    ) -> Result<MasterSecret<P::Hmac>, CryptoError> {
+        out: &mut [u8; MASTER_SECRET_LEN],
+    ) -> Result<(), CryptoError> {
         let key = provider.hmac(suite.hash, &self.bytes[..self.len])?;
-        let mut secret = Zeroizing::new([0; MASTER_SECRET_LEN]);
         match seed {
-            Seed::SessionHash(hash) => {
-                prf(&key, b"extended master secret", [hash, &[]], &mut *secret);
-            }
-            Seed::Randoms { client, server } => {
-                prf(&key, b"master secret", [client, server], &mut *secret);
-            }
+            Seed::SessionHash(hash) => prf(&key, b"extended master secret", [hash, &[]], out),
+            Seed::Randoms { client, server } => prf(&key, b"master secret", [client, server], out),
         }
-        Ok(MasterSecret {
-            hmac: provider.hmac(suite.hash, &*secret)?,
-            #[cfg(any(feature = "exporter", feature = "key-log"))]
-            secret,
-        })
+        Ok(())
     }
 }
 
@@ -113,6 +105,19 @@ impl<H> fmt::Debug for MasterSecret<H> {
 }
 
 impl<H: Hmac> MasterSecret<H> {
+    /// Expands the HMAC key of `secret`.
+    pub(crate) fn new<P: Provider<Hmac = H>>(
+        provider: &P,
+        suite: SuiteParameters,
+        secret: &[u8; MASTER_SECRET_LEN],
+    ) -> Result<Self, CryptoError> {
+        Ok(Self {
+            hmac: provider.hmac(suite.hash, secret)?,
+            #[cfg(any(feature = "exporter", feature = "key-log"))]
+            secret: Zeroizing::new(*secret),
+        })
+    }
+
     /// The bare secret, for exporters and the key log.
     #[cfg(any(feature = "exporter", feature = "key-log"))]
     pub(crate) fn bytes(&self) -> &[u8; MASTER_SECRET_LEN] {
@@ -120,6 +125,7 @@ impl<H: Hmac> MasterSecret<H> {
     }
 
     /// The traffic keys of both directions.
+    #[inline(never)]
     pub(crate) fn traffic_keys(
         &self,
         suite: SuiteParameters,

@@ -15,13 +15,14 @@ use crate::suite::SuiteParameters;
 pub(crate) const SEQUENCE_END: u64 = 1 << 48;
 
 /// How many records one key may seal (RFC 9147 §4.5.3: 2^24.5 for GCM, 2^23 for CCM).
-pub(crate) const fn seal_limit(suite: SuiteParameters) -> u64 {
+pub(crate) fn seal_limit(suite: SuiteParameters, limits: crate::config::AeadLimits) -> u64 {
     use AeadAlgorithm as A;
-    match suite.aead {
+    let by_standard = match suite.aead {
         A::Aes128Gcm | A::Aes256Gcm => 23_726_566,
         A::Aes128Ccm | A::Aes256Ccm | A::Aes128Ccm8 | A::Aes256Ccm8 => 1 << 23,
         A::ChaCha20Poly1305 => SEQUENCE_END,
-    }
+    };
+    by_standard.min(limits.seals)
 }
 
 /// How many records may fail to open under one key (RFC 9147 §4.5.3: 2^36 for GCM and `ChaCha20`, 2^23.5 for CCM).

@@ -60,7 +60,7 @@ fn limits_are_those_of_the_rfc() {
         .map(|p| {
             (
                 p.aead.tag_len(),
-                seal_limit(p),
+                seal_limit(p, limits),
                 failed_open_limit(p, limits),
             )
         })

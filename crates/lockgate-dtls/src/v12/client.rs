@@ -91,24 +91,22 @@ impl State {
 }
 
 impl<P: Provider> Core<P> {
-    /// Starts a handshake: `ClientHello` is in the flight.
-    pub(crate) fn connect(
-        provider: &mut P,
+    /// A handshake before its first message.
+    pub(crate) fn client(
         config: &Config,
         now: Instant,
-        scratch: &mut [u8],
         own_cid: OwnCid,
-        server_name: &[u8],
-    ) -> Result<Self, ApiError> {
+        client_random: [u8; RANDOM_LEN],
+    ) -> Self {
         let state = CoreState::Client(State::ExpectServerHello(ExpectServerHello::default()));
-        let mut this = Self::new(now, config, state, own_cid);
-        provider.random(&mut this.client_random)?;
-        this.send_client_hello(provider, config, scratch, server_name)
-            .map_err(|_| ApiError::BadLength)?;
-        Ok(this)
+        Self {
+            client_random,
+            ..Self::new(now, config, state, own_cid)
+        }
     }
 
-    fn send_client_hello(
+    /// Puts the first `ClientHello` into the flight.
+    pub(crate) fn send_client_hello(
         &mut self,
         provider: &P,
         config: &Config,
@@ -359,10 +357,10 @@ impl<P: Provider> Core<P> {
         )
         .map_err(PskError::Handshake)?;
         let session_hash = self.transcript_hash();
-        let master = self.derive_keys(cx, &session_hash, psk, Role::Client)?;
+        let secret = self.derive_keys(cx, &session_hash, psk, Role::Client)?;
         let full = |_| PskError::Handshake(Limit::Scratch.into());
         self.outgoing.change_cipher_spec(scratch).map_err(full)?;
-        let verify_data = master.verify_data(true, self.transcript_hash().as_ref());
+        let verify_data = self.verify_data(cx.provider, &secret, true)?;
         self.send_message(
             scratch,
             Protection::Protected,
@@ -372,7 +370,7 @@ impl<P: Provider> Core<P> {
         .map_err(PskError::Handshake)?;
         self.write_protected = true;
         self.state = CoreState::Client(State::ExpectFinished(ExpectFinished {
-            verify_data: master.verify_data(false, self.transcript_hash().as_ref()),
+            verify_data: self.verify_data(cx.provider, &secret, false)?,
         }));
         self.transcript = None;
         Ok(())

@@ -7,6 +7,8 @@ pub(crate) mod client;
 #[cfg(feature = "endpoint")]
 pub(crate) mod server;
 
+use zeroize::Zeroizing;
+
 use crate::association::{Agreed, Association, Role};
 #[cfg(feature = "endpoint")]
 use crate::bytes::ShortBytes;
@@ -14,13 +16,13 @@ use crate::bytes::{OwnCid, PeerCid};
 #[cfg(feature = "endpoint")]
 use crate::config::MAX_PSK_IDENTITY_LEN;
 use crate::config::{CidConfig, Config, MAX_PEER_CID_LEN};
-use crate::crypto::{Hash, HashOutput, Provider};
+use crate::crypto::{CryptoError, Hash, HashOutput, Provider};
 use crate::error::{ApiError, HandshakeError, Limit, PeerMisbehaved, WaitingFor};
 use crate::event::EventFlags;
 use crate::flight::{Outgoing, Protection, RetransmitTimer};
-use crate::key_schedule::{MasterSecret, PskPremaster, Seed};
+use crate::key_schedule::{MASTER_SECRET_LEN, MasterSecret, PskPremaster, Seed};
 use crate::record::{KeyPair, TrafficKeys};
-use crate::suite::CipherSuite;
+use crate::suite::{CipherSuite, SuiteParameters};
 use crate::time::Instant;
 use crate::wire::{
     BufferTooSmall, HandshakeHeader, HandshakeType, MAX_PLAINTEXT_LEN, RANDOM_LEN, VERIFY_DATA_LEN,
@@ -145,6 +147,17 @@ impl<P: Provider> Core<P> {
         }
     }
 
+    /// Whether nothing but the peer's `Finished` can follow.
+    pub(crate) fn only_finished_is_left(&self) -> bool {
+        matches!(self.waiting_for(), WaitingFor::Psk | WaitingFor::Finished)
+    }
+
+    /// Whether the peer's protected records carry a connection ID of ours.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn receives_with_cid(&self) -> bool {
+        self.cid_agreed && !self.own_cid.is_empty()
+    }
+
     /// What the handshake waits for, for the reason of a time-out.
     pub(crate) fn waiting_for(&self) -> WaitingFor {
         match &self.state {
@@ -207,19 +220,53 @@ impl<P: Provider> Core<P> {
         }
     }
 
-    /// From the PSK to the association and its expanded keys.
+    /// From the PSK to the association and its expanded keys. The steps are functions of their own, so that their
+    /// frames lie beside each other on a device's stack.
     fn derive_keys(
         &mut self,
         cx: &mut Context<'_, P>,
         session_hash: &HashOutput,
         psk: &[u8],
         role: Role,
-    ) -> Result<MasterSecret<P::Hmac>, PskError> {
-        let premaster = PskPremaster::new(psk).map_err(PskError::Api)?;
+    ) -> Result<Zeroizing<[u8; MASTER_SECRET_LEN]>, PskError> {
         let parameters = self
             .suite
             .parameters()
             .ok_or(PskError::Handshake(PeerMisbehaved::IllegalChoice.into()))?;
+        let mut secret = Zeroizing::new([0; MASTER_SECRET_LEN]);
+        self.master_secret(cx.provider, parameters, session_hash, psk, &mut secret)?;
+        self.keys_from(cx, parameters, &secret, role)
+            .map_err(|error| PskError::Handshake(error.into()))?;
+        Ok(secret)
+    }
+
+    /// The contents of a `Finished` over the transcript as it stands.
+    #[inline(never)]
+    fn verify_data(
+        &self,
+        provider: &P,
+        secret: &[u8; MASTER_SECRET_LEN],
+        of_client: bool,
+    ) -> Result<[u8; VERIFY_DATA_LEN], PskError> {
+        let parameters = self
+            .suite
+            .parameters()
+            .ok_or(PskError::Handshake(PeerMisbehaved::IllegalChoice.into()))?;
+        let hash = self.transcript_hash();
+        let master: MasterSecret<P::Hmac> = MasterSecret::new(provider, parameters, secret)
+            .map_err(|error| PskError::Handshake(error.into()))?;
+        Ok(master.verify_data(of_client, hash.as_ref()))
+    }
+
+    #[inline(never)]
+    fn master_secret(
+        &self,
+        provider: &P,
+        parameters: SuiteParameters,
+        session_hash: &HashOutput,
+        psk: &[u8],
+        out: &mut [u8; MASTER_SECRET_LEN],
+    ) -> Result<(), PskError> {
         let seed = if self.extended_master_secret {
             Seed::SessionHash(session_hash.as_ref())
         } else {
@@ -228,9 +275,21 @@ impl<P: Provider> Core<P> {
                 server: &self.server_random,
             }
         };
-        let master = premaster
-            .into_master(cx.provider, parameters, seed)
-            .map_err(|error| PskError::Handshake(error.into()))?;
+        PskPremaster::new(psk)
+            .map_err(PskError::Api)?
+            .master_secret(provider, parameters, seed, out)
+            .map_err(|error| PskError::Handshake(error.into()))
+    }
+
+    #[inline(never)]
+    fn keys_from(
+        &mut self,
+        cx: &mut Context<'_, P>,
+        parameters: SuiteParameters,
+        secret: &[u8; MASTER_SECRET_LEN],
+        role: Role,
+    ) -> Result<(), CryptoError> {
+        let master: MasterSecret<P::Hmac> = MasterSecret::new(cx.provider, parameters, secret)?;
         let keys: TrafficKeys = master.traffic_keys(
             parameters,
             &self.client_random,
@@ -244,6 +303,26 @@ impl<P: Provider> Core<P> {
                 master.bytes(),
             ));
         }
+        self.place_association(
+            cx.provider,
+            parameters,
+            keys,
+            #[cfg(feature = "exporter")]
+            &master,
+            role,
+        )
+    }
+
+    /// Apart, so that its frame is not under the key schedule's.
+    #[inline(never)]
+    fn place_association(
+        &mut self,
+        provider: &P,
+        parameters: SuiteParameters,
+        keys: TrafficKeys,
+        #[cfg(feature = "exporter")] master: &MasterSecret<P::Hmac>,
+        role: Role,
+    ) -> Result<(), CryptoError> {
         let association = Association::new(Agreed {
             role,
             suite: self.suite,
@@ -267,12 +346,9 @@ impl<P: Provider> Core<P> {
                 },
             },
         });
-        let expanded = association
-            .expand(cx.provider)
-            .map_err(|error| PskError::Handshake(error.into()))?;
-        self.keys = Some(expanded);
+        self.keys = Some(association.expand(provider)?);
         self.association = Some(association);
-        Ok(master)
+        Ok(())
     }
 }
 

@@ -76,7 +76,7 @@ impl State {
 }
 
 impl<P: Provider> Core<P> {
-    /// A handshake that answers a `ClientHello`; a fault of the hello leaves it failed, with the alert to send.
+    /// A handshake that is about to answer a `ClientHello`.
     pub(crate) fn accept(
         now: Instant,
         config: &Config,
@@ -207,6 +207,7 @@ impl<P: Provider> Core<P> {
                 self.psk_identity = ShortBytes::new(exchange.identity).ok_or(Limit::PskIdentity)?;
                 self.hash_message(message);
                 self.timer.pause();
+                self.outgoing.hold();
                 // Nothing is hashed while the key is looked up, so the transcript stays the session hash.
                 self.state = CoreState::Server(State::ExpectPsk(ExpectPsk {
                     finished_seq: message.message_seq.wrapping_add(1),
@@ -262,15 +263,15 @@ impl<P: Provider> Core<P> {
             }
         };
         let session_hash = self.transcript_hash();
-        let master = self.derive_keys(cx, &session_hash, psk, Role::Server)?;
-        let of_client = master.verify_data(true, session_hash.as_ref());
+        let secret = self.derive_keys(cx, &session_hash, psk, Role::Server)?;
+        let of_client = self.verify_data(cx.provider, &secret, true)?;
         self.hash_message(Message {
             msg_type: HandshakeType::FINISHED,
             message_seq: finished_seq,
             protected: true,
             body: &of_client,
         });
-        let of_server = master.verify_data(false, self.transcript_hash().as_ref());
+        let of_server = self.verify_data(cx.provider, &secret, false)?;
         self.transcript = None;
         // Our flight has been answered in part; should the rest be lost, a repeat of ours asks for it.
         self.timer.sent(cx.now);

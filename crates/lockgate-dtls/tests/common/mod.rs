@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use lockgate_dtls::crypto::CryptoError;
 use lockgate_dtls::{
-    CloseReason, ConnectionHandle, Datagram, DropReason, Endpoint, EndpointConfig, Event, Instant,
-    Received, UdpPath,
+    CloseReason, Config, ConnectionHandle, Datagram, DropReason, Endpoint, EndpointConfig, Event,
+    Instant, Received, UdpPath,
 };
 use lockgate_rustcrypto::{RandomSource, RustCrypto};
 
@@ -193,6 +193,21 @@ pub fn client_config() -> EndpointConfig {
 impl Pair {
     pub fn new(seed: u64) -> Self {
         Self::with(seed, client_config(), EndpointConfig::default())
+    }
+
+    /// Both ends with these options and the bed's defaults for the rest.
+    pub fn of(seed: u64, client: &Config, server: &Config) -> Self {
+        Self::with(
+            seed,
+            EndpointConfig {
+                config: *client,
+                ..client_config()
+            },
+            EndpointConfig {
+                config: *server,
+                ..EndpointConfig::default()
+            },
+        )
     }
 
     pub fn with(seed: u64, client: EndpointConfig, server: EndpointConfig) -> Self {
