@@ -47,7 +47,7 @@ impl Bed {
             match received {
                 Received::Reply(range) => back.push(datagram.bytes()[range].to_vec()),
                 Received::Application { payload, .. } => {
-                    self.received.push(datagram.bytes()[payload].to_vec())
+                    self.received.push(datagram.bytes()[payload].to_vec());
                 }
                 _ => {}
             }

@@ -7,18 +7,19 @@ use std::time::Duration;
 use common::{KEY, Pair, Side};
 use lockgate_dtls::config::{MAX_PSK_IDENTITY_LEN, MAX_PSK_LEN};
 use lockgate_dtls::{
-    ApiError, CloseReason, Config, Event, HandshakeError, Limit, Timeout, WaitingFor,
+    ApiError, CloseReason, Config, Event, HandshakeError, Instant, Limit, Timeout, WaitingFor,
 };
 
-/// Everything the server put on the link until both ends gave up, without what is random: lengths and types.
-fn seen_from_outside(mut pair: Pair) -> (Vec<(Duration, usize, u8)>, CloseReason, CloseReason) {
+/// Everything the server put on the link until both ends gave up, without what is random: times, lengths, types.
+fn seen_from_outside(mut pair: Pair) -> (Vec<(Instant, usize, u8)>, CloseReason, CloseReason) {
     pair.connect();
     pair.run_for(Duration::from_mins(5));
     let shape = pair
         .log
         .iter()
-        .filter(|(to, _)| *to == Side::Client)
-        .map(|(_, datagram)| (Duration::ZERO, datagram.len(), datagram[0]))
+        .zip(&pair.times)
+        .filter(|((to, _), _)| *to == Side::Client)
+        .map(|((_, datagram), at)| (*at, datagram.len(), datagram[0]))
         .collect();
     let server = pair.server.closed().expect("ended").1;
     let client = pair.client.closed().expect("ended").1;

@@ -174,6 +174,8 @@ pub struct Pair {
     pub held: Vec<ConnectionHandle>,
     /// Every datagram that was put on the link, for tests that look at the bytes.
     pub log: Vec<(Side, Vec<u8>)>,
+    /// When each of them was.
+    pub times: Vec<Instant>,
     /// Sees every datagram before it is put on the link, may change it, and says whether it goes on.
     pub tamper: Option<Tamper>,
     in_flight: BinaryHeap<Reverse<InFlight>>,
@@ -225,6 +227,7 @@ impl Pair {
             hold_keys: false,
             held: Vec::new(),
             log: Vec::new(),
+            times: Vec::new(),
             tamper: None,
             in_flight: BinaryHeap::new(),
             number: 0,
@@ -305,6 +308,7 @@ impl Pair {
             return;
         }
         self.log.push((to, bytes.clone()));
+        self.times.push(self.now);
         let copies = if self.random.chance(self.link.duplicate) {
             2
         } else {
