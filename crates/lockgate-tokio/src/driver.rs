@@ -12,7 +12,7 @@ use lockgate_dtls::{
 };
 use tokio::time::Sleep;
 
-use crate::io::transmit;
+use crate::io::{count, transmit};
 use crate::{Io, MAX_DATAGRAM_LEN, MAX_SOCKETS, Path};
 
 /// How many datagrams of one socket are taken before anything else has its turn.
@@ -173,7 +173,7 @@ impl<S: Service> Driver<S> {
     ) -> Poll<Ready> {
         let mut ready = Ready::default();
         for (number, socket) in self.io.sockets.iter().enumerate() {
-            if socket.poll_recv_ready(cx).is_ready() {
+            if socket.socket().poll_recv_ready(cx).is_ready() {
                 ready.sockets |= 1 << number;
             }
         }
@@ -195,11 +195,11 @@ impl<S: Service> Driver<S> {
             let Some(socket) = self.io.sockets.get(number) else {
                 return;
             };
-            match socket.try_recv_from(&mut self.incoming) {
-                Ok((len, peer)) => {
+            match socket.try_recv(&mut self.incoming, &mut self.io.control, number as u8) {
+                Ok((len, path)) => {
                     self.io.counters.received += 1;
                     self.io.counters.received_bytes += len as u64;
-                    self.receive(Path::new(peer, number as u8), len);
+                    self.receive(path, len);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => self.io.counters.receive_errors += 1,
@@ -276,22 +276,18 @@ impl Io {
             return false;
         };
         let datagram = &self.out[..next.len];
+        let Some(socket) = self.sockets.get(usize::from(next.path.socket())) else {
+            self.counters.send_errors += 1;
+            return true;
+        };
         loop {
-            let blocked = self.counters.send_blocked;
-            transmit(&self.sockets, &mut self.counters, &next.path, datagram);
-            if self.counters.send_blocked == blocked {
-                return true;
+            let result = socket.send_if_writable(&next.path, datagram);
+            let blocked = matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+            let writable = socket.socket().writable();
+            if !blocked || tokio::time::timeout_at(until, writable).await.is_err() {
+                count(&mut self.counters, &result);
+                return !blocked;
             }
-            let Some(socket) = self.sockets.get(usize::from(next.path.socket())) else {
-                return true;
-            };
-            if tokio::time::timeout_at(until, socket.writable())
-                .await
-                .is_err()
-            {
-                return false;
-            }
-            self.counters.send_blocked = blocked;
         }
     }
 }

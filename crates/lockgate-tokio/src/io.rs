@@ -6,17 +6,18 @@ use std::ops::Range;
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::{ConnectionHandle, EndpointConfig, Instant, SendError};
-use tokio::net::UdpSocket;
 
+use crate::listener::{Control, Listener};
 use crate::{Clock, DriverError, Endpoint, IoCounters, MAX_DATAGRAM_LEN, Path};
 
 /// The engine, the sockets and the time of one driver.
 pub struct Io {
     pub(crate) endpoint: Endpoint,
-    pub(crate) sockets: Vec<UdpSocket>,
+    pub(crate) sockets: Vec<Listener>,
     pub(crate) clock: Clock,
     pub(crate) now: Instant,
     pub(crate) counters: IoCounters,
+    pub(crate) control: Control,
     /// Flights, and payloads that are not sealed in place.
     pub(crate) out: Box<[u8]>,
 }
@@ -26,7 +27,7 @@ impl Io {
         sockets: Vec<std::net::UdpSocket>,
         config: EndpointConfig,
     ) -> Result<Self, DriverError> {
-        let sockets: io::Result<Vec<_>> = sockets.into_iter().map(UdpSocket::from_std).collect();
+        let sockets: io::Result<Vec<_>> = sockets.into_iter().map(Listener::new).collect();
         let clock = Clock::start();
         let now = clock.now();
         Ok(Self {
@@ -35,6 +36,7 @@ impl Io {
             clock,
             now,
             counters: IoCounters::default(),
+            control: Control::new(),
             out: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
         })
     }
@@ -93,7 +95,7 @@ impl Io {
 
 /// Hands one datagram to the kernel, and counts.
 pub(crate) fn transmit(
-    sockets: &[UdpSocket],
+    sockets: &[Listener],
     counters: &mut IoCounters,
     path: &Path,
     datagram: &[u8],
@@ -102,17 +104,15 @@ pub(crate) fn transmit(
         counters.send_errors += 1;
         return;
     };
-    let result = match socket.try_send_to(datagram, path.remote()) {
-        // What is reported may be an earlier datagram's ICMP error; then this one has not been sent.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            socket.try_send_to(datagram, path.remote())
-        }
-        result => result,
-    };
+    count(counters, &socket.send(path, datagram));
+}
+
+/// Counts how sending went.
+pub(crate) fn count(counters: &mut IoCounters, result: &io::Result<usize>) {
     match result {
         Ok(len) => {
             counters.sent += 1;
-            counters.sent_bytes += len as u64;
+            counters.sent_bytes += *len as u64;
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => counters.send_blocked += 1,
         Err(_) => counters.send_errors += 1,

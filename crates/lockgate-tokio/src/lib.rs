@@ -12,6 +12,7 @@ mod clock;
 mod counters;
 mod driver;
 mod io;
+mod listener;
 mod path;
 mod socket;
 

@@ -21,9 +21,22 @@ impl Path {
         }
     }
 
+    /// [`Path::new`] to a peer that speaks to our address `local`, where the socket tells it.
+    pub fn with_local(peer: SocketAddr, local: Option<IpAddr>, socket: u8) -> Self {
+        Self {
+            udp: UdpPath::new(peer, local),
+            socket,
+        }
+    }
+
     /// The peer's address as the socket wants it: IPv4-mapped on a dual-stack socket.
     pub fn remote(&self) -> SocketAddr {
         self.udp.remote()
+    }
+
+    /// The address of ours that the peer speaks to, where the socket is bound to several.
+    pub fn local(&self) -> Option<IpAddr> {
+        self.udp.local()
     }
 
     /// The peer's address as people want it: IPv4 where it is IPv4.

@@ -168,6 +168,32 @@ async fn a_session_moves_from_one_socket_of_the_server_to_another() {
 }
 
 #[tokio::test]
+async fn a_socket_bound_to_all_addresses_answers_from_the_one_it_was_asked_at() {
+    for any in ["0.0.0.0:0", "[::]:0"] {
+        let any: SocketAddr = any.parse().unwrap();
+        if bind(&[any]).is_err() {
+            continue; // a machine without IPv6
+        }
+        let server = serve(&[any]);
+        let port = server.addresses[0].port();
+        let mut hosts = vec!["127.0.0.1", "127.0.0.2"];
+        if any.is_ipv6() {
+            hosts.push("::1");
+        }
+        for host in hosts {
+            let address = SocketAddr::new(host.parse().unwrap(), port);
+            let connected = Client::connect(address, options());
+            let connected = tokio::time::timeout(Duration::from_secs(5), connected).await;
+            let mut client = connected.expect("an answer from the address").unwrap();
+            echo(&mut client, b"from here").await;
+        }
+        server.stop.send(()).unwrap();
+        let (echo, _) = server.task.await.unwrap();
+        assert_eq!(echo.moves, 0);
+    }
+}
+
+#[tokio::test]
 async fn garbage_is_counted_and_harms_nobody() {
     let server = serve(&[LOOPBACK]);
     let mut client = Client::connect(server.addresses[0], options())
