@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match run(env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("lockgate: {failure}");
+            logging::last_words(&failure);
             ExitCode::FAILURE
         }
     }

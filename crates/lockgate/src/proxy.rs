@@ -29,14 +29,17 @@ pub(crate) fn command() -> Command {
 
 pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
     let options = ProxyOptions::from_matches(flags).map_err(|e| e.to_string())?;
-    logging::init(&options.log)?;
+    let _logging = logging::init(&options.log)?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Before any socket is bound: a gateway without its keys must not look alive.
         let keys = keys::open(&options.keys).await.map_err(|e| e.to_string())?;
         proxy::run(options, keys).await.map_err(|e| e.to_string())
-    })
+    });
+    // Dropping it would wait for a name that does not resolve, or a file that cannot be read.
+    runtime.shutdown_background();
+    ended
 }

@@ -18,6 +18,7 @@ fn the_story_is_told_to_its_end() {
         " -psk_identity visitor -cipher PSK-AES128-GCM-SHA256 -connect 127.0.0.1:",
         "coap-client -m get -u visitor -k ",
         "coaps://127.0.0.1:",
+        "(Debian calls it coap-client-openssl or coap-client-gnutls)\n",
         "sensor-1 connects",
         "connection ID",
         "sends \"21.5 C\"; the backend's echo is back",

@@ -57,7 +57,7 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
         // The first and the last line of every session, and what goes wrong.
         log.filter = Some("warn,lockgate_gateway::relay=info".into());
     }
-    logging::init(&log)?;
+    let _logging = logging::init(&log)?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -127,6 +127,7 @@ Meet it from another terminal; the key is good until the demo ends:
 
   openssl s_client -dtls1_2 -psk {hex} -psk_identity {VISITOR} -cipher PSK-AES128-GCM-SHA256 -connect {address}
   coap-client -m get -u {VISITOR} -k {key} coaps://{address}/
+  (Debian calls it coap-client-openssl or coap-client-gnutls)
 
 A simulated device meanwhile:
 "
