@@ -6,8 +6,9 @@ use super::{KeyError, KeyFuture, KeySource, Psk, escaped};
 
 /// Asks its sources one after the other; the first that knows the identity wins.
 ///
-/// A source that fails is logged and the next is asked. When nobody knows the identity and at least
-/// one failed, the answer is an error and not "unknown": the one that failed might know it.
+/// After a source that fails, the next is asked. When nobody knows the identity and at least one
+/// failed, the answer is an error and not "unknown": the one that failed might know it. The error
+/// names all failures; whoever asked logs it, as often as is good.
 pub struct Chain(Vec<Box<dyn KeySource>>);
 
 impl Chain {
@@ -24,29 +25,33 @@ impl KeySource for Chain {
 
     fn lookup<'a>(&'a self, identity: &'a [u8]) -> KeyFuture<'a, Option<Psk>> {
         Box::pin(async move {
-            let mut first = None;
+            let mut failures = Vec::new();
             for source in &self.0 {
                 match source.lookup(identity).await {
                     Ok(Some(key)) => return Ok(Some(key)),
                     Ok(None) => {}
                     Err(error) => {
-                        tracing::warn!(
+                        tracing::debug!(
                             identity = %escaped(identity),
                             source = source.name(),
                             %error,
                             "key look-up failed"
                         );
-                        first.get_or_insert(error);
+                        failures.push(error);
                     }
                 }
             }
-            match first {
+            match failures.pop() {
                 None => Ok(None),
                 // With one source there is nothing to add to its own words.
                 Some(error) if self.0.len() == 1 => Err(error),
-                Some(error) => Err(KeyError::Incomplete {
-                    first: error.to_string(),
-                }),
+                Some(last) => {
+                    failures.push(last);
+                    let failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
+                    Err(KeyError::Incomplete {
+                        failures: failures.join("; "),
+                    })
+                }
             }
         })
     }

@@ -50,12 +50,11 @@ pub enum KeyError {
         /// What was wrong, and what was expected.
         reason: String,
     },
-    /// Several sources were asked, none knew the key, and at least one failed. Each failure was
-    /// logged; this holds the first one's message.
-    #[error("no source knows the key, and one failed ({first})")]
+    /// Several sources were asked, none knew the key, and at least one failed.
+    #[error("no source knows the key, and not all could say ({failures})")]
     Incomplete {
-        /// The first failure.
-        first: String,
+        /// The messages of all failures.
+        failures: String,
     },
 }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Sources are asked one after the other until one knows the identity. A source that fails is
-//! logged and passed over, so that a dead key service does not lock out the devices of the file.
+//! passed over, so that a dead key service does not lock out the devices of the file.
 //!
 //! Keys never reach a log; identities do, through [`escaped`].
 
@@ -72,10 +72,12 @@ pub trait KeySource: Send + Sync + 'static {
 const MAX_LOGGED_IDENTITY: usize = 128;
 
 /// An identity as it may stand in a log line: everything but printable ASCII is escaped, and after
-/// 128 bytes it is cut, because a stranger chooses it.
+/// 128 bytes it is cut, because a stranger chooses it. Blanks and equals signs are escaped too, or it
+/// could look like more fields of the line.
 pub fn escaped(identity: &[u8]) -> impl fmt::Display {
     let shown = identity.len().min(MAX_LOGGED_IDENTITY);
     let text = identity[..shown].escape_ascii().to_string();
+    let text = text.replace(' ', r"\x20").replace('=', r"\x3d");
     if shown < identity.len() {
         format!("{text}... ({} bytes)", identity.len())
     } else {

@@ -59,6 +59,10 @@ fn identities_are_escaped_and_cut() {
         escaped(b"a\n\x1b[31m\xff\"").to_string(),
         r#"a\n\x1b[31m\xff\""#
     );
+    assert_eq!(
+        escaped(b"a peer=192.0.2.1:1 \\'").to_string(),
+        r"a\x20peer\x3d192.0.2.1:1\x20\\\'"
+    );
     let long = escaped(&[b'x'; 1000]).to_string();
     assert_eq!(long, format!("{}... (1000 bytes)", "x".repeat(128)));
 }
@@ -217,6 +221,12 @@ async fn a_failing_source_is_passed_over_but_not_forgotten() {
     assert_eq!(ask(vec![failing(), known(2)]).await, Ok(Some(vec![2])));
     let error = ask(vec![failing(), unknown()]).await.unwrap_err();
     assert!(matches!(error, KeyError::Incomplete { .. }), "{error}");
+    let other = Fixed(Err(KeyError::Busy { origin: "other" }));
+    let error = ask(vec![failing(), unknown(), Box::new(other)]).await;
+    let error = error.unwrap_err().to_string();
+    for failure in ["fixed: too many", "other: too many"] {
+        assert!(error.contains(failure), "{error}");
+    }
     let error = ask(vec![failing()]).await.unwrap_err();
     assert_eq!(error, KeyError::Busy { origin: "fixed" });
 }
@@ -276,4 +286,20 @@ async fn replacing_does_not_shorten_the_new_entrys_life() {
     map.insert(b"a", 2);
     tokio::time::advance(Duration::from_secs(9)).await;
     assert_eq!(map.get(b"a"), Some(&2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_drops_a_bounded_number_and_never_shows_an_expired_one() {
+    use std::time::Duration;
+    let mut map = cache::TtlMap::new(Duration::from_secs(10), 1000);
+    for n in 0..1000_u32 {
+        map.insert(&n.to_be_bytes(), n);
+    }
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(map.get(&999_u32.to_be_bytes()), None);
+    assert!((900..1000).contains(&map.len()), "{}", map.len());
+    for _ in 0..20 {
+        assert_eq!(map.get(b""), None);
+    }
+    assert_eq!(map.len(), 0);
 }
