@@ -30,25 +30,25 @@ pub struct ProxyArgs {
 
     /// TOML file with any of these options under the same names; flags win, and paths in it are
     /// relative to it
-    #[arg(long, value_name = "FILE", help_heading = ADDRESSES)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = ADDRESSES)]
     pub(super) config: Option<PathBuf>,
 
     /// CSV file with lines of identity,hexkey; read again when it changes
-    #[arg(long, value_name = "FILE", help_heading = KEYS)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = KEYS)]
     pub(super) psk_csv: Option<PathBuf>,
 
     /// HTTP service: GET URL?pskId=IDENTITY answers the key, or 404
-    #[arg(long, value_name = "URL", help_heading = KEYS)]
+    #[arg(long, allow_hyphen_values = true, value_name = "URL", help_heading = KEYS)]
     pub(super) psk_rest: Option<HiddenText>,
 
     /// Program: PATH IDENTITY prints the key in hexadecimal and exits with 0; else the identity is
     /// unknown
-    #[arg(long, value_name = "PATH", help_heading = KEYS)]
+    #[arg(long, allow_hyphen_values = true, value_name = "PATH", help_heading = KEYS)]
     pub(super) shell_kms_cmd: Option<PathBuf>,
 
     /// One key for trying out; may be repeated. Every user of this machine can see it in the list
     /// of processes
-    #[arg(long, value_name = "IDENTITY:HEX", help_heading = KEYS)]
+    #[arg(long, allow_hyphen_values = true, value_name = "IDENTITY:HEX", help_heading = KEYS)]
     pub(super) psk: Vec<HiddenText>,
 
     /// How the service writes a key: raw, hex or auto; auto takes 16 to 128 hexadecimal digits (an even number) for
@@ -57,19 +57,19 @@ pub struct ProxyArgs {
     pub(super) psk_rest_format: Option<RestFormat>,
 
     /// Header for each request to the service; may be repeated
-    #[arg(long, value_name = "NAME:VALUE", help_heading = SERVICE)]
+    #[arg(long, allow_hyphen_values = true, value_name = "NAME:VALUE", help_heading = SERVICE)]
     pub(super) rest_headers: Vec<HiddenText>,
 
     /// PEM file with certificate authorities to trust for https besides the well-known ones
-    #[arg(long, value_name = "FILE", help_heading = SERVICE)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = SERVICE)]
     pub(super) rest_ca: Option<PathBuf>,
 
     /// Name of the query parameter with the identity [default: pskId]
-    #[arg(long, value_name = "NAME", help_heading = SERVICE)]
+    #[arg(long, allow_hyphen_values = true, value_name = "NAME", help_heading = SERVICE)]
     pub(super) id_query_key: Option<String>,
 
     /// Text before the identity in that parameter [default: none]
-    #[arg(long, value_name = "TEXT", help_heading = SERVICE)]
+    #[arg(long, allow_hyphen_values = true, value_name = "TEXT", help_heading = SERVICE)]
     pub(super) id_query_val_prefix: Option<String>,
 
     /// Time for one answer of the service or program [default: 5s]
@@ -134,7 +134,7 @@ pub struct ProxyArgs {
 
     /// Append the secrets of all sessions to FILE for Wireshark; the environment variable
     /// SSLKEYLOGFILE is ignored on purpose
-    #[arg(long, value_name = "FILE", help_heading = DTLS)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = DTLS)]
     pub(super) keylog: Option<PathBuf>,
 
     #[command(flatten)]

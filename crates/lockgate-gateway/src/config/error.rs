@@ -29,7 +29,7 @@ pub fn one_line(error: &clap::Error) -> String {
     // A word that belongs to no flag may be a key that lost its --psk.
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
-        && !word.starts_with('-')
+        && (!word.starts_with('-') || word.contains(':'))
     {
         return "found a word that is neither a flag nor a flag's value".into();
     }

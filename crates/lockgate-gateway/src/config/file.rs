@@ -55,6 +55,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<ArgMatches, ConfigError> 
         let is_list = matches!(flag.get_action(), ArgAction::Append);
         let values = values(value.get_ref(), is_list)
             .ok_or_else(|| wrong(at, format!("{name}: expected {}", expected(is_list))))?;
+        if values.is_empty() {
+            return Err(wrong(at, format!("{name}: the list is empty")));
+        }
         let flags: Vec<OsString> = values
             .into_iter()
             .map(|v| to_flag(path, name, &v))

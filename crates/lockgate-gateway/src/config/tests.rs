@@ -238,6 +238,23 @@ fn mistakes_get_one_clear_line() {
 }
 
 #[test]
+fn values_may_begin_with_a_dash() {
+    let line = "--psk --dev:0011 --psk-csv -k.csv --psk-rest http://h/k --rest-headers -a:-b \
+        --rest-ca -ca.pem --id-query-key -id --id-query-val-prefix -p- --shell-kms-cmd -kms \
+        --keylog --connect --connect b:1";
+    let o = parse(line).unwrap();
+    assert!(o.keys.static_keys.get(b"--dev").is_some());
+    assert_eq!(o.keys.csv.as_deref(), Some(Path::new("-k.csv")));
+    assert_eq!(o.keys.program.as_deref(), Some(Path::new("-kms")));
+    assert_eq!(o.keylog.as_deref(), Some(Path::new("--connect")));
+    let rest = o.keys.rest.as_ref().unwrap();
+    assert_eq!(rest.headers["-a"], "-b");
+    assert_eq!(rest.ca_file.as_deref(), Some(Path::new("-ca.pem")));
+    assert_eq!(rest.id_query_key, "-id");
+    assert_eq!(rest.id_query_val_prefix, "-p-");
+}
+
+#[test]
 fn a_key_source_and_a_backend_are_needed() {
     let error = parse("--connect b:1").unwrap_err();
     assert!(
@@ -256,6 +273,8 @@ fn secrets_stay_out_of_errors_and_debug() {
         "--psk dev:deadbee5x --psk dev:0",
         "dev:deadbee5",
         "--psk=a:00 dev:deadbee5",
+        "--dev:deadbee5",
+        "--psk --dev:deadbee5x",
         "--psk-rest http://u:deadbee5@h:x/?k=deadbee5",
         "--psk-rest http://h --rest-headers deadbee5",
         "--psk-rest http://h --rest-headers a@b:deadbee5",
@@ -345,6 +364,16 @@ fn mistakes_in_a_file_name_key_and_line_and_no_secret() {
             "unknown key \"keys\"",
         ),
         ("# c\nmtu = 'big'\n", "gate.toml:2: ", "--mtu"),
+        (
+            "mtu = 400\nbind = []\n",
+            "gate.toml:2: ",
+            "bind: the list is empty",
+        ),
+        (
+            "cipher-suites = []\n",
+            "gate.toml:1: ",
+            "cipher-suites: the list is empty",
+        ),
         ("mtu = [400]\n", "gate.toml:1: ", "mtu: expected one text"),
         ("mtu = 4.5\n", "gate.toml:1: ", "mtu: expected one text"),
         (
