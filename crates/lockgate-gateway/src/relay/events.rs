@@ -27,14 +27,8 @@ impl Relay {
             return;
         };
         handshake.identity = Some(Rc::clone(&identity));
-        if self.is_full_for(&identity) {
-            return self.give_up(
-                io,
-                connection,
-                FailureReason::TooManySessions,
-                "too many sessions",
-            );
-        }
+        // Whether there is room is not said here: whom there is room for tells who is connected, and anybody can claim
+        // an identity.
         match self.lookups.start(connection, &identity) {
             Lookup::Answered(answer) => self.on_key(io, connection, answer),
             Lookup::Pending(task) => {
@@ -68,8 +62,8 @@ impl Relay {
             Err(error) => {
                 let why = format_args!("key service failed: {error}");
                 self.tell(io, connection, FailureReason::KeyServiceFailed, why);
-                // Whether the identity exists is not known here either, so to say so tells nobody anything; and the
-                // device can try again at once.
+                // Said openly, so that the device can try again at once. It tells strangers something: with several
+                // sources or a cache, identities whose keys are known from elsewhere go on while the others end here.
                 io.endpoint().fail_psk(connection)
             }
         };
@@ -88,7 +82,7 @@ impl Relay {
         };
         self.counters.handshakes_completed += 1;
         let identity = handshake.identity.clone().unwrap_or_default();
-        // Others may have completed since it was asked for its key.
+        // It has proved who it is, so it may learn whether it has a place.
         if self.is_full_for(&identity) {
             let why = "there are as many as there may be";
             return self.turn_away(io, connection, &handshake, EndReason::TooManySessions, why);
@@ -191,18 +185,6 @@ impl Relay {
         let replaces =
             self.policy.replace_same_identity && self.sessions.of_identity(identity).is_some();
         !replaces && self.sessions.established() >= self.policy.max_sessions
-    }
-
-    /// Ends a handshake at once, for a reason that need not be hidden from the client.
-    fn give_up(
-        &mut self,
-        io: &mut Io,
-        connection: ConnectionHandle,
-        reason: FailureReason,
-        why: impl fmt::Display,
-    ) {
-        self.tell(io, connection, reason, why);
-        io.endpoint().close(connection);
     }
 
     /// Ends a session that has not begun.

@@ -30,8 +30,6 @@ pub enum FailureReason {
     Timeout,
     /// The client began again before it had finished.
     Restarted,
-    /// There are as many sessions as there may be.
-    TooManySessions,
     /// A limit on one handshake was reached.
     Limit,
     /// Cryptography or the machine failed on our side.
@@ -42,7 +40,7 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::UnknownIdentity,
         Self::KeyServiceFailed,
         Self::WrongKeyLikely,
@@ -53,7 +51,6 @@ impl FailureReason {
         Self::PeerGaveUp,
         Self::Timeout,
         Self::Restarted,
-        Self::TooManySessions,
         Self::Limit,
         Self::Internal,
         Self::Shutdown,
@@ -72,7 +69,6 @@ impl FailureReason {
             Self::PeerGaveUp => "peer_gave_up",
             Self::Timeout => "timeout",
             Self::Restarted => "restarted",
-            Self::TooManySessions => "too_many_sessions",
             Self::Limit => "limit",
             Self::Internal => "internal",
             Self::Shutdown => "shutdown",
