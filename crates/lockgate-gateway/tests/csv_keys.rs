@@ -141,6 +141,20 @@ async fn a_file_that_is_not_there_or_broken_does_not_open() {
     );
 }
 
+#[tokio::test]
+async fn what_is_no_regular_file_is_refused_and_holds_nothing_up() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe.csv");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for path in [pipe.as_path(), dir.path()] {
+        let opened = tokio::time::timeout(Duration::from_secs(5), CsvKeys::open(path)).await;
+        let error = opened.expect("an answer").unwrap_err().to_string();
+        let name = path.to_str().unwrap();
+        assert_eq!(error, format!("{name}: is not a regular file"));
+    }
+}
+
 /// Keeps what is logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -8,6 +8,9 @@ use std::{
 
 use tokio::time::Instant;
 
+/// How many expired entries one call drops at most, so that no caller pays for all of them.
+const EXPIRE_AT_ONCE: usize = 64;
+
 /// Because all entries live equally long, the oldest is also the first to expire: one queue gives
 /// both the order of expiry and the order of eviction.
 pub(super) struct TtlMap<V> {
@@ -28,11 +31,12 @@ impl<V> TtlMap<V> {
         }
     }
 
-    /// The live value of `name`. Expired ones are dropped on the way, so that an expired key does
-    /// not stay in memory while anything is asked.
+    /// The live value of `name`. Expired ones are dropped on the way, a bounded number at a time, so
+    /// that expired keys do not stay in memory while anything is asked.
     pub(super) fn get(&mut self, name: &[u8]) -> Option<&V> {
         self.expire();
-        self.entries.get(name).map(|(_, value)| value)
+        let (deadline, value) = self.entries.get(name)?;
+        (*deadline > Instant::now()).then_some(value)
     }
 
     pub(super) fn insert(&mut self, name: &[u8], value: V) {
@@ -68,12 +72,11 @@ impl<V> TtlMap<V> {
 
     fn expire(&mut self) {
         let now = Instant::now();
-        while self
-            .queue
-            .front()
-            .is_some_and(|&(deadline, _)| deadline <= now)
-        {
-            self.drop_oldest();
+        for _ in 0..EXPIRE_AT_ONCE {
+            match self.queue.front() {
+                Some(&(deadline, _)) if deadline <= now => self.drop_oldest(),
+                _ => return,
+            }
         }
     }
 

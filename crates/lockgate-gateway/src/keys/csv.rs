@@ -7,11 +7,14 @@
 
 use std::{
     fmt, fs,
-    os::unix::fs::MetadataExt,
+    io::Read,
+    mem,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
+use rustix::fs::OFlags;
 use tokio::task::{AbortHandle, spawn_blocking};
 use zeroize::Zeroizing;
 
@@ -38,7 +41,7 @@ pub(super) struct CsvFile {
 }
 
 struct State {
-    keys: Arc<StaticKeys>,
+    keys: StaticKeys,
     /// What the file looked like just before it was last read, successfully or not.
     seen: Option<Fingerprint>,
 }
@@ -56,7 +59,7 @@ impl CsvKeys {
         let file = Arc::new(CsvFile {
             path: path.into(),
             state: Mutex::new(State {
-                keys: Arc::default(),
+                keys: StaticKeys::new(),
                 seen: None,
             }),
             reloading: tokio::sync::Mutex::default(),
@@ -74,12 +77,12 @@ impl CsvKeys {
 
     /// How many identities have a key now.
     pub fn len(&self) -> usize {
-        self.file.keys().len()
+        self.file.state().keys.len()
     }
 
     /// Whether there is no key at all. A file without keys is refused, so this is never true.
     pub fn is_empty(&self) -> bool {
-        self.file.keys().is_empty()
+        self.file.state().keys.is_empty()
     }
 }
 
@@ -95,7 +98,7 @@ impl KeySource for CsvKeys {
     }
 
     fn lookup<'a>(&'a self, identity: &'a [u8]) -> KeyFuture<'a, Option<Psk>> {
-        Box::pin(async move { Ok(self.file.keys().get(identity).cloned()) })
+        Box::pin(async move { Ok(self.file.state().keys.get(identity).cloned()) })
     }
 
     fn reload(&self) -> KeyFuture<'_, ()> {
@@ -124,10 +127,6 @@ impl CsvFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keys(&self) -> Arc<StaticKeys> {
-        Arc::clone(&self.state().keys)
-    }
-
     /// Reads the file; on success its keys replace the old ones. Returns their number.
     pub(super) async fn reload(&self) -> Result<usize, KeyError> {
         let _one_at_a_time = self.reloading.lock().await;
@@ -136,11 +135,12 @@ impl CsvFile {
         let (seen, loaded) = read
             .await
             .map_err(|e| KeyError::file(&self.path, e.to_string()))?;
-        let mut state = self.state();
-        state.seen = seen;
+        self.state().seen = seen;
         let keys = loaded?;
         let count = keys.len();
-        state.keys = Arc::new(keys);
+        let old = mem::replace(&mut self.state().keys, keys);
+        // Wiping a million keys takes a while: not under the lock that look-ups take, and not in the way of other tasks.
+        spawn_blocking(move || drop(old));
         Ok(count)
     }
 
@@ -158,8 +158,22 @@ fn fingerprint(path: &Path) -> Option<Fingerprint> {
 }
 
 fn load(path: &Path) -> Result<StaticKeys, KeyError> {
-    let text = fs::read(path).map_err(|e| KeyError::file(path, format!("cannot be read: {e}")))?;
-    parse(path, &Zeroizing::new(text))
+    let unreadable = |e| KeyError::file(path, format!("cannot be read: {e}"));
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        // To open a pipe would wait for somebody who writes.
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(KeyError::file(path, "is not a regular file"));
+    }
+    // With room for all of it from the start, so that no copy of keys is left behind unwiped.
+    let room = usize::try_from(metadata.len()).unwrap_or(0) + 1;
+    let mut text = Zeroizing::new(Vec::with_capacity(room));
+    file.read_to_end(&mut text).map_err(unreadable)?;
+    parse(path, &text)
 }
 
 /// Reads the whole text; `path` is only named in errors.
