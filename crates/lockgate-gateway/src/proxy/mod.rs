@@ -12,11 +12,12 @@ mod signals;
 mod worker;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::signals::run;
@@ -25,10 +26,13 @@ use crate::keys::KeySource;
 use crate::limits::Limits;
 use crate::relay::{Command, KeyLog, Lookups, Policy};
 pub use crate::relay::{Counters, EndReason, FailureReason, SessionInfo, Traffic};
-use worker::Worker;
+use worker::{Running, Worker};
 
 /// How long devices are told at the end that it is one.
 pub const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
+
+/// How long one of several addresses of the backend has to say that nobody listens there.
+const PROBE_TIME: Duration = Duration::from_millis(50);
 
 /// Why the proxy could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,12 @@ pub enum ProxyError {
 pub struct Proxy {
     worker: Worker,
     addresses: Vec<SocketAddr>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+/// A proxy that serves.
+struct Serving {
+    running: Running,
     commands: mpsc::UnboundedSender<Command>,
 }
 
@@ -152,7 +162,22 @@ impl Proxy {
 
     /// Serves until `shutdown` completes, then tells all devices, for at most [`SHUTDOWN_TIME`], and returns the numbers.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Counters, ProxyError> {
-        let mut ended = self.worker.spawn()?;
+        self.start().await?.until(shutdown).await
+    }
+
+    /// Starts the worker; when this returns, devices are answered.
+    async fn start(self) -> Result<Serving, ProxyError> {
+        Ok(Serving {
+            running: self.worker.start().await?,
+            commands: self.commands,
+        })
+    }
+}
+
+impl Serving {
+    /// Serves on until `shutdown` completes, see [`Proxy::serve`].
+    async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Counters, ProxyError> {
+        let mut ended = self.running.ended;
         let ended = tokio::select! {
             ended = &mut ended => ended,
             () = shutdown => {
@@ -182,16 +207,84 @@ impl ProxyHandle {
     }
 }
 
-/// The first address of the backend that there is a route to, or else the first one: the network may come later.
+/// The address of the backend to use.
 async fn resolve(backend: &HostPort) -> Result<SocketAddr, ProxyError> {
     let failed = |error| ProxyError::Resolve {
         backend: backend.clone(),
         error,
     };
     let found = backend.resolve().await.map_err(failed)?;
-    let routed = found
+    let chosen = choose(&found).await;
+    let chosen = chosen.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    if found.len() > 1 {
+        tracing::info!(%backend, addresses = ?found, %chosen, "the backend has several addresses");
+    }
+    Ok(chosen)
+}
+
+/// The first address that there is a route to and where nobody says that nobody listens; or else the first one with a
+/// route, or the first one: the network and the backend may come later.
+async fn choose(found: &[SocketAddr]) -> Option<SocketAddr> {
+    let mut routed = found
         .iter()
-        .find(|address| crate::relay::has_route(**address));
-    let chosen = routed.or(found.first()).copied();
-    chosen.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+        .copied()
+        .filter(|&a| crate::relay::has_route(a));
+    let first = routed.next().or(found.first().copied())?;
+    if found.len() > 1 {
+        for address in std::iter::once(first).chain(routed) {
+            if !refuses(address).await {
+                return Some(address);
+            }
+        }
+    }
+    Some(first)
+}
+
+/// Whether an empty datagram to `backend` comes back as "nobody listens there" within [`PROBE_TIME`].
+async fn refuses(backend: SocketAddr) -> bool {
+    let any = match backend {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let asked = async {
+        let socket = tokio::net::UdpSocket::bind((any, 0)).await?;
+        socket.connect(backend).await?;
+        socket.send(&[]).await?;
+        // An ICMP error alone makes no socket readable.
+        socket.ready(Interest::READABLE | Interest::ERROR).await?;
+        socket.take_error()?.map_or(Ok(()), Err)
+    };
+    match tokio::time::timeout(PROBE_TIME, asked).await {
+        Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::StaticKeys;
+
+    #[tokio::test]
+    async fn an_address_where_somebody_listens_is_preferred() {
+        let backend = UdpSocket::bind("127.0.0.2:0").unwrap();
+        let open = backend.local_addr().unwrap();
+        let closed = SocketAddr::from(([127, 0, 0, 1], open.port()));
+        assert_eq!(choose(&[closed, open]).await, Some(open));
+        assert_eq!(choose(&[open, closed]).await, Some(open));
+        assert_eq!(choose(&[closed]).await, Some(closed));
+        drop(backend);
+        assert_eq!(choose(&[closed, open]).await, Some(closed));
+        assert_eq!(choose(&[]).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_cannot_start_is_an_error_of_the_start() {
+        let mut options = ProxyOptions::new("127.0.0.1:9".parse().unwrap());
+        options.bind = vec!["127.0.0.1:0".parse().unwrap()];
+        options.cid_length = 3;
+        let proxy = Proxy::bind(&options, Arc::new(StaticKeys::new())).await;
+        let error = proxy.unwrap().start().await.err().unwrap();
+        assert!(matches!(error, ProxyError::Options(_)), "{error}");
+    }
 }

@@ -16,17 +16,28 @@ use crate::keys::KeySource;
 /// is there.
 pub async fn run(options: ProxyOptions, keys: Arc<dyn KeySource>) -> Result<(), ProxyError> {
     let mut signals = Signals::new().map_err(ProxyError::Start)?;
-    let proxy = Proxy::bind(&options, Arc::clone(&keys)).await?;
-    let handle = proxy.handle();
+    let start = async {
+        let proxy = Proxy::bind(&options, Arc::clone(&keys)).await?;
+        let handle = proxy.handle();
+        Ok::<_, ProxyError>((proxy.start().await?, handle))
+    };
+    // A resolver may take its time.
+    let (serving, handle) = tokio::select! {
+        started = start => started?,
+        name = signals.until_stop(None, &keys) => {
+            tracing::info!(signal = name, "stopped before the start was complete");
+            return Ok(());
+        }
+    };
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let mut serving = std::pin::pin!(proxy.serve(async {
+    let mut serving = std::pin::pin!(serving.until(async {
         // Gone is as good as told.
         let _ = stopped.await;
     }));
     notify(&NotifyState::Ready);
     tokio::select! {
         ended = &mut serving => return report(ended),
-        name = signals.until_stop(&handle, &keys) => {
+        name = signals.until_stop(Some(&handle), &keys) => {
             tracing::info!(signal = name, "stopping");
         }
     }
@@ -34,7 +45,7 @@ pub async fn run(options: ProxyOptions, keys: Arc<dyn KeySource>) -> Result<(), 
     let _ = stop.send(());
     tokio::select! {
         ended = &mut serving => report(ended),
-        _ = signals.until_stop(&handle, &keys) => Err(ProxyError::Interrupted),
+        _ = signals.until_stop(Some(&handle), &keys) => Err(ProxyError::Interrupted),
     }
 }
 
@@ -70,7 +81,7 @@ impl Signals {
     /// Acts on signals until one says stop; returns its name.
     async fn until_stop(
         &mut self,
-        handle: &ProxyHandle,
+        handle: Option<&ProxyHandle>,
         keys: &Arc<dyn KeySource>,
     ) -> &'static str {
         loop {
@@ -79,7 +90,9 @@ impl Signals {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.hangup.recv() => reload(Arc::clone(keys)),
                 _ = self.user1.recv() => {
-                    if let Some(counters) = handle.counters().await {
+                    if let Some(handle) = handle
+                        && let Some(counters) = handle.counters().await
+                    {
                         tracing::info!(%counters, "counters");
                     }
                 }

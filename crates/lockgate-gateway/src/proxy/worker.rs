@@ -26,14 +26,20 @@ pub(super) struct Worker {
 /// How a worker ended.
 pub(super) type Ended = Result<Counters, ProxyError>;
 
+/// A worker that serves. What is received from is dropped without a value when the worker panics.
+pub(super) struct Running {
+    pub(super) ended: oneshot::Receiver<Ended>,
+}
+
 impl Worker {
-    /// Starts the thread. What is received from is dropped without a value when the worker panics.
-    pub(super) fn spawn(self) -> Result<oneshot::Receiver<Ended>, ProxyError> {
+    /// Starts the thread, and waits until it has everything that it needs to serve.
+    pub(super) async fn start(self) -> Result<Running, ProxyError> {
         let (done, ended) = oneshot::channel();
+        let (ready, started) = oneshot::channel();
         // Tests give each thread a log of its own.
         let log = tracing::dispatcher::get_default(Clone::clone);
         let run = move || {
-            let ended = tracing::dispatcher::with_default(&log, || self.run());
+            let ended = tracing::dispatcher::with_default(&log, || self.run(ready));
             // The proxy may have been dropped.
             let _ = done.send(ended);
         };
@@ -41,19 +47,25 @@ impl Worker {
             .name("worker-0".into())
             .spawn(run)
             .map_err(ProxyError::Start)?;
-        Ok(ended)
+        if started.await.is_err() {
+            return match ended.await {
+                Ok(Err(error)) => Err(error),
+                _ => Err(ProxyError::Worker),
+            };
+        }
+        Ok(Running { ended })
     }
 
-    fn run(self) -> Ended {
+    fn run(self, ready: oneshot::Sender<()>) -> Ended {
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(ProxyError::Start)?;
-        runtime.block_on(self.serve())
+        runtime.block_on(self.serve(ready))
     }
 
-    async fn serve(self) -> Ended {
+    async fn serve(self, ready: oneshot::Sender<()>) -> Ended {
         let relay = Relay::new(self.policy, self.lookups, self.commands, self.key_log)
             .map_err(ProxyError::Start)?;
         let mut driver = match Driver::new(self.sockets, self.endpoint, relay) {
@@ -61,6 +73,8 @@ impl Worker {
             Err(DriverError::Config(error)) => return Err(error.into()),
             Err(error) => return Err(ProxyError::Start(std::io::Error::other(error))),
         };
+        // Who waited may have been dropped.
+        let _ = ready.send(());
         driver.run().await;
         let untold = driver.close_all(SHUTDOWN_TIME).await;
         if untold > 0 {

@@ -8,6 +8,7 @@
 //! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation, no lock, no
 //! channel and no log line.
 
+mod backend;
 mod counters;
 mod events;
 mod keylog;
@@ -35,6 +36,7 @@ pub use self::{
     counters::{Counters, Traffic},
     reason::{EndReason, FailureReason},
 };
+use backend::BackendLog;
 use log_limit::LogLimit;
 use sessions::Sessions;
 use upstream::Upstreams;
@@ -105,6 +107,7 @@ pub(crate) struct Relay {
     next_command: Option<Command>,
     counters: Counters,
     log_limit: LogLimit,
+    backend_log: BackendLog,
     key_log: Option<KeyLog>,
     /// One datagram of the backend, with room around it to be sealed in place.
     from_backend: Box<[u8]>,
@@ -129,6 +132,7 @@ impl Relay {
             next_command: None,
             counters: Counters::default(),
             log_limit: LogLimit::default(),
+            backend_log: BackendLog::default(),
             key_log,
             from_backend: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
             next_idle_scan: Instant::default(),
@@ -166,12 +170,16 @@ impl Relay {
             Err(error) => {
                 match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::ConnectionRefused => self.counters.backend_refused += 1,
+                    io::ErrorKind::ConnectionRefused => {
+                        self.counters.backend_refused += 1;
+                        self.backend_log.on_refused(io.now());
+                    }
                     _ => self.counters.backend_errors += 1,
                 }
                 return;
             }
         };
+        self.backend_log.on_answer(io.now());
         let payload = MAX_HEADROOM..MAX_HEADROOM + len;
         match io.send_in_place(session.connection, &mut self.from_backend, payload) {
             Ok(()) => {
@@ -232,7 +240,10 @@ impl Service for Relay {
         };
         session.last_heard = io.now();
         let sent = session.upstream.send(payload);
-        self.counters.backend_refused += sent.refused;
+        if sent.refused > 0 {
+            self.counters.backend_refused += sent.refused;
+            self.backend_log.on_refused(io.now());
+        }
         if sent.done {
             session.to_backend.add(payload.len());
             self.counters.to_backend.add(payload.len());
