@@ -11,7 +11,8 @@ use std::ffi::OsString;
 use clap::Command;
 
 /// Gives a second dash to every argument that is a dash and the long name of a flag of the
-/// subcommand, `=value` or not. Single letters, other words and all after `--` stay as they are.
+/// subcommand, `=value` or not. Single letters, other words and all after `--` stay as they are,
+/// and so does the value of a flag whose value may begin with a dash.
 ///
 /// `command` must have been built, or flags that clap adds itself are not known yet.
 pub(crate) fn with_two_dashes(
@@ -20,22 +21,36 @@ pub(crate) fn with_two_dashes(
 ) -> Vec<OsString> {
     let mut flags_of = None;
     let mut verbatim = false;
+    let mut is_value = false;
     let mut mend = |index: usize, arg: OsString| {
         if index == 1 {
             flags_of = arg.to_str().and_then(|name| command.find_subcommand(name));
         }
-        verbatim |= arg == "--";
-        match flags_of {
-            Some(sub) if !verbatim && lacks_a_dash(sub, &arg) => {
-                let mut mended = OsString::from("-");
-                mended.push(arg);
-                mended
-            }
-            _ => arg,
+        if std::mem::take(&mut is_value) {
+            return arg;
         }
+        verbatim |= arg == "--";
+        let Some(sub) = flags_of.filter(|_| !verbatim) else {
+            return arg;
+        };
+        let mut mended = OsString::new();
+        if lacks_a_dash(sub, &arg) {
+            mended.push("-");
+        }
+        mended.push(arg);
+        is_value = takes_next(sub, &mended);
+        mended
     };
     let args = args.into_iter().enumerate();
     args.map(|(index, arg)| mend(index, arg)).collect()
+}
+
+/// Whether `arg` is a flag that takes the next word, whatever that is.
+fn takes_next(command: &Command, arg: &OsString) -> bool {
+    command.get_arguments().any(|flag| {
+        let is_it = |long: &str| arg.to_str().and_then(|a| a.strip_prefix("--")) == Some(long);
+        flag.is_allow_hyphen_values_set() && flag.get_long().is_some_and(is_it)
+    })
 }
 
 fn lacks_a_dash(command: &Command, arg: &OsString) -> bool {

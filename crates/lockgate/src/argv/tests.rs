@@ -6,6 +6,7 @@ fn mended(args: &[&str]) -> Vec<String> {
     let sub = Command::new("proxy")
         .arg(Arg::new("psk-csv").long("psk-csv"))
         .arg(Arg::new("psk").long("psk").action(ArgAction::Append))
+        .arg(Arg::new("any").long("any").allow_hyphen_values(true))
         .arg(Arg::new("v").short('v').long("verbose"));
     let mut command = Command::new("lockgate").subcommand(sub);
     command.build();
@@ -40,6 +41,22 @@ fn all_else_stays() {
         "-psk",
     ];
     assert_eq!(mended(&args), args);
+}
+
+#[test]
+fn the_value_of_a_flag_stays() {
+    assert_eq!(
+        mended(&[
+            "lockgate", "proxy", "-any", "-psk", "-psk", "b", "--any", "--", "-psk"
+        ]),
+        [
+            "lockgate", "proxy", "--any", "-psk", "--psk", "b", "--any", "--", "--psk"
+        ]
+    );
+    assert_eq!(
+        mended(&["lockgate", "proxy", "--any=x", "-psk"]),
+        ["lockgate", "proxy", "--any=x", "--psk"]
+    );
 }
 
 #[test]
