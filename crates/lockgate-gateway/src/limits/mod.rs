@@ -13,6 +13,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Descriptors and ports that are left to everything else: listening sockets, the key service,
 /// programs and their pipes, files, name resolution.
 pub const RESERVED: u32 = 256;
+/// Descriptors that are left besides for each look-up that may run at once (`--kms-concurrency`): a connection to the
+/// service, and the two pipes of a program.
+pub const RESERVED_PER_LOOKUP: u32 = 3;
 
 /// The ephemeral port range that Linux has by default, taken when the real one cannot be read.
 const DEFAULT_PORTS: (u16, u16) = (32768, 60999);
@@ -56,15 +59,24 @@ impl Limits {
 
     /// How many sessions fit, or the `requested` number (`--max-sessions`).
     pub fn budget(&self, requested: Option<u32>) -> SessionBudget {
+        self.budget_beside(0, requested)
+    }
+
+    /// As [`budget`](Self::budget), with so many key look-ups at once beside the sessions.
+    pub fn budget_beside(&self, lookups: usize, requested: Option<u32>) -> SessionBudget {
+        let lookups = u32::try_from(lookups).unwrap_or(u32::MAX);
+        let reserved = RESERVED_PER_LOOKUP
+            .saturating_mul(lookups)
+            .saturating_add(RESERVED);
         let by_descriptors = u32::try_from(self.descriptors)
             .unwrap_or(u32::MAX)
-            .saturating_sub(RESERVED)
+            .saturating_sub(reserved)
             .max(1);
         let by_ports = self.ports.saturating_sub(RESERVED).max(1);
         let fit = by_descriptors.min(by_ports);
         let why = if by_descriptors <= by_ports {
             format!(
-                "the limit of {} open files binds (raise it with ulimit -n or LimitNOFILE)",
+                "the limit of {} open files, less {reserved} for other things, binds (raise it with ulimit -n or LimitNOFILE)",
                 self.descriptors
             )
         } else {

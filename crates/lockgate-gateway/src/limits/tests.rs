@@ -48,6 +48,17 @@ fn a_request_is_granted_and_judged() {
 }
 
 #[test]
+fn look_ups_need_descriptors_too() {
+    let limits = Limits {
+        descriptors: 20_000,
+        ports: PORTS,
+    };
+    let budget = limits.budget_beside(1024, None);
+    assert_eq!(budget.sessions, 20_000 - RESERVED - 3 * 1024);
+    assert!(budget.sentence.contains("less 3328 for"), "{budget:?}");
+}
+
+#[test]
 fn there_is_always_room_for_one() {
     let limits = Limits {
         descriptors: 3,
