@@ -27,8 +27,8 @@ impl Control {
 /// One socket of a driver.
 pub(crate) struct Listener {
     socket: UdpSocket,
-    /// It is bound to all addresses, so each datagram must say at which one it came. Asking costs some 100 ns, which a
-    /// socket with one address is spared.
+    /// It is bound to all addresses, so each datagram must say at which one it came. A socket with one address is spared
+    /// the cost of asking.
     any: bool,
 }
 

@@ -98,10 +98,10 @@ impl From<HandshakeError> for FailureReason {
             HandshakeError::Timeout(Timeout {
                 waiting_for: WaitingFor::Psk,
                 ..
-            }) => Self::KeyServiceFailed,
+            })
+            | HandshakeError::NoPskAnswer => Self::KeyServiceFailed,
             HandshakeError::Timeout(_) => Self::Timeout,
             HandshakeError::UnknownPskIdentity { .. } => Self::UnknownIdentity,
-            HandshakeError::NoPskAnswer => Self::KeyServiceFailed,
             HandshakeError::Limit(_) => Self::Limit,
             HandshakeError::Canceled => Self::Shutdown,
             HandshakeError::Restarted => Self::Restarted,
