@@ -101,7 +101,8 @@ impl Proxy {
         keys: Arc<dyn KeySource>,
     ) -> Result<Self, ProxyError> {
         let backend = resolve(&options.connect).await?;
-        let budget = Limits::raise_and_read().budget(options.max_sessions);
+        let budget = Limits::raise_and_read()
+            .budget_beside(options.keys.limits.concurrency, options.max_sessions);
         let sockets = lockgate_tokio::bind(&options.bind)
             .map_err(|(address, error)| ProxyError::Bind { address, error })?;
         let addresses: io::Result<Vec<_>> = sockets.iter().map(UdpSocket::local_addr).collect();

@@ -5,7 +5,8 @@
 //! backend -> the session's socket -> Upstreams -> Relay::on_ready -> sealed in place -> Driver -> device
 //! ```
 //!
-//! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation, no lock, no
+//! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation (but one for the
+//! control message of an answer from a socket that is bound to any address, in the library that makes it), no lock, no
 //! channel and no log line.
 
 mod backend;
