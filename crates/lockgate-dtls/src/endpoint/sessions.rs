@@ -90,7 +90,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
     }
 
     /// Brings an exported session back, with its peer last seen at `path`. A session with a connection ID of ours needs
-    /// the endpoint's [`EndpointConfig::cid_key`] and [`EndpointConfig::placement`] to be as they were, and its place to
+    /// the endpoint's [`EndpointConfig::cid_key`](super::EndpointConfig::cid_key) and [`EndpointConfig::placement`](super::EndpointConfig::placement) to be as they were, and its place to
     /// be free. `count` sequence numbers are claimed; see [`Endpoint::claim`].
     pub fn import<S: LeaseStore>(
         &mut self,

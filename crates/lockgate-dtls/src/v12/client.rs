@@ -1,5 +1,6 @@
-//! The client: `ClientHello` -> [`HelloVerifyRequest` -> `ClientHello`] -> `ServerHello` [`ServerKeyExchange`]
-//! `ServerHelloDone` -> `ClientKeyExchange` `ChangeCipherSpec` `Finished` -> `ChangeCipherSpec` `Finished`.
+//! The client: `ClientHello` -> (`HelloVerifyRequest` -> `ClientHello`) -> `ServerHello` (`ServerKeyExchange`)
+//! `ServerHelloDone` -> `ClientKeyExchange` `ChangeCipherSpec` `Finished` -> `ChangeCipherSpec` `Finished`. What stands in
+//! brackets may be missing.
 
 use core::fmt;
 

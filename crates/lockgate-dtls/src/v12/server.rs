@@ -1,5 +1,5 @@
-//! The server, from a `ClientHello` whose cookie holds: `ServerHello` [`ServerKeyExchange`] `ServerHelloDone` ->
-//! `ClientKeyExchange` `Finished` -> `ChangeCipherSpec` `Finished`.
+//! The server, from a `ClientHello` whose cookie holds: `ServerHello` (`ServerKeyExchange`) `ServerHelloDone` ->
+//! `ClientKeyExchange` `Finished` -> `ChangeCipherSpec` `Finished`. What stands in brackets may be missing.
 
 use core::fmt;
 

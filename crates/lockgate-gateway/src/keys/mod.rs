@@ -1,6 +1,6 @@
 //! Where pre-shared keys come from.
 //!
-//! Every source implements [`KeySource`]; [`open`] builds the one that the options of
+//! Every source implements [`KeySource`]; [`open()`] builds the one that the options of
 //! `lockgate proxy` describe:
 //!
 //! ```text
