@@ -72,11 +72,14 @@ fuzz_target!(|data: &[u8]| {
         }
         8 => {
             if let Ok(extensions) = Extensions::parse(&mut Reader::new(body)) {
+                // Types that mean nothing here may stand twice; the first counts.
+                let mut seen = Vec::new();
                 for extension in extensions.iter() {
-                    assert_eq!(
-                        extensions.get(extension.extension_type),
-                        Some(extension.data)
-                    );
+                    if !seen.contains(&extension.extension_type.0) {
+                        seen.push(extension.extension_type.0);
+                        let found = extensions.get(extension.extension_type);
+                        assert_eq!(found, Some(extension.data));
+                    }
                 }
             }
         }

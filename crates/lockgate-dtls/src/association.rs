@@ -246,7 +246,7 @@ impl Association {
         let sequence = self.write_next;
         // The last number is kept for the word of the end.
         let reserved = u64::from(content_type == ContentType::APPLICATION_DATA);
-        if sequence + reserved >= seal_limit(suite, config.aead_limits) {
+        if sequence.saturating_add(reserved) >= seal_limit(suite, config.aead_limits) {
             return Err(SendError::KeyExhausted);
         }
         if self
