@@ -230,7 +230,12 @@ fn silence_ends_a_handshake_in_the_time_that_was_set() {
         if let Some(Event::Closed(reason)) = device.poll_event() {
             break reason;
         }
-        now = device.poll_timeout().expect("waiting");
+        // Asking in between for something to send puts nothing off.
+        let due = device.poll_timeout().expect("waiting");
+        let between = now + due.saturating_since(now) / 2;
+        assert_eq!(device.poll_transmit(between, &mut buf), None);
+        assert_eq!(device.poll_timeout(), Some(due));
+        now = due;
         device.handle_timeout(now);
     };
     assert_eq!(sent, 6, "once and five times again");
