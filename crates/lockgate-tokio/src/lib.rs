@@ -1,7 +1,8 @@
 //! DTLS on tokio: gives the engine of [`lockgate_dtls`] sockets, a clock and timers.
 //!
 //! - [`Driver`] serves many peers on a few UDP sockets and hands what comes to a [`Service`], datagram by datagram, in the
-//!   task that it runs in: no channel, no lock, no copy, no allocation between a socket and the service.
+//!   task that it runs in: no channel, no lock, no copy, no allocation between a socket and the service (but one
+//!   for the control message of an answer from a socket that is bound to any address).
 //! - [`Client`] is one connection to one server on a socket of its own.
 //!
 //! One driver is one worker: one engine, one task, no state shared with others. Several workers are several drivers.
