@@ -4,4 +4,4 @@ mod v12;
 
 #[cfg(feature = "exporter")]
 pub(crate) use v12::exporter;
-pub(crate) use v12::{MASTER_SECRET_LEN, MasterSecret, PskPremaster, Seed};
+pub(crate) use v12::{MASTER_SECRET_LEN, MasterSecret, Premaster, Seed};
