@@ -39,7 +39,7 @@
 //! they take.
 //!
 //! AWS-LC wipes its key schedules, private keys and hash states when they are freed, and this crate
-//! makes no copy of a bare key.
+//! leaves no copy of a bare key behind, but for the base64 of a PEM text.
 #![forbid(unsafe_code)]
 
 mod aead;
