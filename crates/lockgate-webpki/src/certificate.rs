@@ -1,0 +1,103 @@
+//! The fields of a certificate (RFC 5280 §4.1) that are shown, compared or searched.
+
+use lockgate_dtls::wire::Malformed;
+
+use crate::der;
+use crate::time::Validity;
+
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1D, 0x11];
+const EXT_KEY_USAGE: &[u8] = &[0x55, 0x1D, 0x25];
+
+/// As much as is needed here; what is not valid in what is not read goes unnoticed.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'a> {
+    /// Two's complement, big-endian.
+    pub(crate) serial: &'a [u8],
+    /// The DER of the `Name`.
+    pub(crate) issuer: &'a [u8],
+    pub(crate) validity: Validity,
+    /// The DER of the `Name`.
+    pub(crate) subject: &'a [u8],
+    /// The DER of the `SubjectPublicKeyInfo`.
+    pub(crate) public_key_info: &'a [u8],
+    /// The `GeneralName`s of subjectAltName.
+    pub(crate) alternative_names: Option<&'a [u8]>,
+    /// The object identifiers of extKeyUsage.
+    pub(crate) extended_key_usage: Option<&'a [u8]>,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn parse(certificate: &'a [u8]) -> Result<Self, Malformed> {
+        let mut outer = der::Reader::new(certificate);
+        let mut certificate = outer.nested(der::SEQUENCE)?;
+        outer.end()?;
+        let tbs = certificate.expect(der::SEQUENCE)?;
+        certificate.expect(der::SEQUENCE)?; // signatureAlgorithm
+        certificate.expect(der::BIT_STRING)?; // signature
+        certificate.end()?;
+
+        let mut reader = der::Reader::new(tbs.contents);
+        reader.optional(der::context_constructed(0))?; // version
+        let mut fields = Self {
+            serial: reader.expect(der::INTEGER)?.contents,
+            issuer: {
+                reader.expect(der::SEQUENCE)?; // signature
+                reader.expect(der::SEQUENCE)?.whole
+            },
+            validity: Validity::parse(reader.expect(der::SEQUENCE)?.contents)?,
+            subject: reader.expect(der::SEQUENCE)?.whole,
+            public_key_info: reader.expect(der::SEQUENCE)?.whole,
+            alternative_names: None,
+            extended_key_usage: None,
+        };
+        reader.optional(der::context_primitive(1))?; // issuerUniqueID
+        reader.optional(der::context_primitive(2))?; // subjectUniqueID
+        if let Some(extensions) = reader.optional(der::context_constructed(3))? {
+            let mut wrapper = der::Reader::new(extensions.contents);
+            let mut list = wrapper.nested(der::SEQUENCE)?;
+            wrapper.end()?;
+            while !list.is_empty() {
+                fields.extension(list.nested(der::SEQUENCE)?)?;
+            }
+        }
+        reader.end()?;
+        Ok(fields)
+    }
+
+    fn extension(&mut self, mut extension: der::Reader<'a>) -> Result<(), Malformed> {
+        let id = extension.expect(der::OBJECT_IDENTIFIER)?.contents;
+        extension.optional(der::BOOLEAN)?; // critical
+        let mut value = der::Reader::new(extension.expect(der::OCTET_STRING)?.contents);
+        extension.end()?;
+        let field = match id {
+            SUBJECT_ALT_NAME => &mut self.alternative_names,
+            EXT_KEY_USAGE => &mut self.extended_key_usage,
+            _ => return Ok(()),
+        };
+        let list = value.expect(der::SEQUENCE)?.contents;
+        value.end()?;
+        match field.replace(list) {
+            None => Ok(()),
+            // RFC 5280 §4.2: no extension twice.
+            Some(_) => Err(Malformed),
+        }
+    }
+
+    /// Whether it names itself as its issuer.
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
+    }
+
+    /// Whether extKeyUsage has this purpose; `None` without extKeyUsage.
+    pub(crate) fn has_purpose(&self, purpose: &[u8]) -> Result<Option<bool>, Malformed> {
+        let Some(list) = self.extended_key_usage else {
+            return Ok(None);
+        };
+        let mut list = der::Reader::new(list);
+        let mut found = false;
+        while !list.is_empty() {
+            found |= list.expect(der::OBJECT_IDENTIFIER)?.contents == purpose;
+        }
+        Ok(Some(found))
+    }
+}

@@ -1,0 +1,692 @@
+//! Each way in which a certificate can be wrong, told apart from all others.
+
+mod common;
+
+use common::*;
+use lockgate_dtls::certificate::{CertificateError, CertificateType, PeerCertificate};
+use lockgate_webpki::{
+    MAX_CERTIFICATES, Policy, Revocation, RevocationDepth, ServerName, Source, Time, UnknownStatus,
+    Usage, Verifier,
+};
+use rcgen::{ExtendedKeyUsagePurpose, GeneralSubtree, KeyPair, NameConstraints, SerialNumber};
+
+const CLIENT: Usage<'static> = Usage::Client;
+const ANY_SERVER: Usage<'static> = Usage::Server { name: None };
+
+fn named(name: &str) -> Usage<'_> {
+    Usage::Server {
+        name: Some(ServerName::parse(name).expect("a name")),
+    }
+}
+
+/// The verdict on a chain.
+fn verdict(
+    verifier: &Verifier,
+    chain: &[&[u8]],
+    usage: Usage<'_>,
+    time: Time,
+) -> Result<(), CertificateError> {
+    verifier
+        .verify(&x509(&message(chain)), usage, time)
+        .map(|_| ())
+}
+
+#[test]
+fn chains_of_one_to_three_certificates() {
+    let root = Ca::root("root");
+    let below = root.below("below");
+    let lowest = below.below("lowest");
+    let verifier = trusting(&root);
+
+    let leaf = root.issue(&client());
+    assert_eq!(verdict(&verifier, &[&leaf], CLIENT, AT), Ok(()));
+    // The anchor itself may be in the chain, for nothing.
+    assert_eq!(verdict(&verifier, &[&leaf, &root.der], CLIENT, AT), Ok(()));
+
+    let leaf = below.issue(&client());
+    assert_eq!(verdict(&verifier, &[&leaf, &below.der], CLIENT, AT), Ok(()));
+    assert_eq!(
+        verdict(&verifier, &[&leaf], CLIENT, AT),
+        Err(CertificateError::UnknownIssuer)
+    );
+
+    let leaf = lowest.issue(&client());
+    let chain: [&[u8]; 3] = [&leaf, &lowest.der, &below.der];
+    assert_eq!(verdict(&verifier, &chain, CLIENT, AT), Ok(()));
+    let disorder: [&[u8]; 3] = [&leaf, &below.der, &lowest.der];
+    assert_eq!(verdict(&verifier, &disorder, CLIENT, AT), Ok(()));
+
+    // What the peer forgets to send, we may know.
+    let knowing = builder()
+        .anchors(&root.source())
+        .and_then(|builder| builder.intermediates(&below.source()))
+        .and_then(|builder| builder.intermediates(&lowest.source()))
+        .unwrap()
+        .build();
+    assert_eq!(verdict(&knowing, &[&leaf], CLIENT, AT), Ok(()));
+}
+
+#[test]
+fn nothing_and_rubbish() {
+    let verifier = trusting(&Ca::root("root"));
+    assert_eq!(
+        verdict(&verifier, &[], CLIENT, AT),
+        Err(CertificateError::Missing)
+    );
+    assert_eq!(
+        verdict(&verifier, &[b"rubbish"], CLIENT, AT),
+        Err(CertificateError::Malformed)
+    );
+    assert_eq!(
+        verdict(&verifier, &[b""], CLIENT, AT),
+        Err(CertificateError::Malformed)
+    );
+    assert_eq!(
+        verifier
+            .verify(&raw(b""), CLIENT, AT)
+            .map(|_| ())
+            .unwrap_err(),
+        CertificateError::Missing
+    );
+    assert_eq!(
+        verifier
+            .verify(&raw(b"rubbish"), CLIENT, AT)
+            .map(|_| ())
+            .unwrap_err(),
+        CertificateError::Malformed
+    );
+}
+
+#[test]
+fn an_authority_that_nobody_trusts() {
+    let (ours, theirs) = (Ca::root("ours"), Ca::root("theirs"));
+    let leaf = theirs.issue(&client());
+    let verifier = trusting(&ours);
+    for chain in [&[&leaf[..]][..], &[&leaf, &theirs.der]] {
+        assert_eq!(
+            verdict(&verifier, chain, CLIENT, AT),
+            Err(CertificateError::UnknownIssuer)
+        );
+    }
+    // Who trusts nobody finds no issuer either.
+    assert_eq!(
+        verdict(&builder().build(), &[&leaf], CLIENT, AT),
+        Err(CertificateError::UnknownIssuer)
+    );
+}
+
+#[test]
+fn a_signature_by_another_key_of_the_same_name() {
+    let (ours, theirs) = (Ca::root("root"), Ca::root("root"));
+    let leaf = theirs.issue(&client());
+    assert_eq!(
+        verdict(&trusting(&ours), &[&leaf], CLIENT, AT),
+        Err(CertificateError::BadSignature)
+    );
+    // With both keys known the right one is found.
+    let both = builder()
+        .anchors(&ours.source())
+        .and_then(|builder| builder.anchors(&theirs.source()))
+        .unwrap()
+        .build();
+    assert_eq!(verdict(&both, &[&leaf], CLIENT, AT), Ok(()));
+}
+
+#[test]
+fn before_its_time_and_after_it() {
+    let root = Ca::root("root");
+    let verifier = trusting(&root);
+    let mut params = client();
+    params.not_before = date(NOW - DAY);
+    params.not_after = date(NOW + DAY);
+    let leaf = root.issue(&params);
+    for (time, expected) in [
+        (NOW - DAY - 1, Err(CertificateError::NotYetValid)),
+        (NOW - DAY, Ok(())),
+        (NOW + DAY, Ok(())),
+        (NOW + DAY + 1, Err(CertificateError::Expired)),
+    ] {
+        assert_eq!(
+            verdict(&verifier, &[&leaf], CLIENT, Time::Unix(time)),
+            expected,
+            "{time}"
+        );
+    }
+    // The same for the authority between.
+    let below = root.below_with("below", |params| {
+        params.not_before = date(NOW - DAY);
+        params.not_after = date(NOW + DAY);
+    });
+    let leaf = below.issue(&client());
+    for (time, expected) in [
+        (NOW - DAY - 1, Err(CertificateError::NotYetValid)),
+        (NOW, Ok(())),
+        (NOW + DAY + 1, Err(CertificateError::Expired)),
+    ] {
+        assert_eq!(
+            verdict(&verifier, &[&leaf, &below.der], CLIENT, Time::Unix(time)),
+            expected,
+            "{time}"
+        );
+    }
+}
+
+#[test]
+fn without_a_clock_the_latest_beginning_is_the_time() {
+    let root = Ca::root("root");
+    let verifier = trusting(&root);
+    let valid = |from: u64, until: u64| {
+        let mut params = client();
+        params.not_before = date(NOW + from);
+        params.not_after = date(NOW + until);
+        params
+    };
+    let below = |from: u64, until: u64| {
+        root.below_with("below", |params| {
+            params.not_before = date(NOW + from);
+            params.not_after = date(NOW + until);
+        })
+    };
+    // Long expired, and nobody can know.
+    let leaf = root.issue(&valid(0, 1));
+    assert_eq!(verdict(&verifier, &[&leaf], CLIENT, Time::Unknown), Ok(()));
+
+    // The authority begins later than what it has issued.
+    let later = below(100, 200);
+    let leaf = later.issue(&valid(0, 150));
+    let chain: [&[u8]; 2] = [&leaf, &later.der];
+    assert_eq!(verdict(&verifier, &chain, CLIENT, Time::Unknown), Ok(()));
+
+    // One was over before the other began: there is no time at which both are valid.
+    let leaf = later.issue(&valid(0, 99));
+    let chain: [&[u8]; 2] = [&leaf, &later.der];
+    assert_eq!(
+        verdict(&verifier, &chain, CLIENT, Time::Unknown),
+        Err(CertificateError::Expired)
+    );
+    let leaf = later.issue(&valid(201, 300));
+    let chain: [&[u8]; 2] = [&leaf, &later.der];
+    assert_eq!(
+        verdict(&verifier, &chain, CLIENT, Time::Unknown),
+        Err(CertificateError::Expired)
+    );
+
+    // What does not belong to the chain does not turn the clock.
+    let leaf = root.issue(&valid(0, 10));
+    let stranger = below(1000, 2000);
+    let chain: [&[u8]; 2] = [&leaf, &stranger.der];
+    assert_eq!(verdict(&verifier, &chain, CLIENT, Time::Unknown), Ok(()));
+}
+
+#[test]
+fn names_of_servers() {
+    let root = Ca::root("root");
+    let verifier = trusting(&root);
+    let leaf = root.issue(&server(&[
+        "gateway.example",
+        "*.devices.example",
+        "192.0.2.1",
+        "2001:db8::1",
+    ]));
+    for (name, fits) in [
+        ("gateway.example", true),
+        ("GATEWAY.example", true),
+        ("gateway.example.", true),
+        ("example", false),
+        ("other.example", false),
+        ("device-1.devices.example", true),
+        ("devices.example", false),
+        ("a.b.devices.example", false),
+        ("192.0.2.1", true),
+        ("192.0.2.2", false),
+        ("2001:db8::1", true),
+        ("2001:0db8:0000::0001", true),
+        ("2001:db8::2", false),
+        // The common name counts for nothing.
+        ("server", false),
+    ] {
+        let expected = if fits {
+            Ok(())
+        } else {
+            Err(CertificateError::WrongName)
+        };
+        assert_eq!(
+            verdict(&verifier, &[&leaf], named(name), AT),
+            expected,
+            "{name}"
+        );
+    }
+    assert_eq!(verdict(&verifier, &[&leaf], ANY_SERVER, AT), Ok(()));
+    // The chain is checked first.
+    assert_eq!(
+        verdict(
+            &verifier,
+            &[&leaf],
+            named("other.example"),
+            Time::Unix(NOW + 400 * DAY)
+        ),
+        Err(CertificateError::Expired)
+    );
+    // An address is no DNS name, whatever a certificate says.
+    for text in ["", "-", "a b", "[2001:db8::1]", "192.0.2.256", "*.example"] {
+        assert_eq!(ServerName::parse(text), None, "{text}");
+    }
+    let address: std::net::IpAddr = "192.0.2.1".parse().unwrap();
+    let usage = Usage::Server {
+        name: Some(address.into()),
+    };
+    assert_eq!(verdict(&verifier, &[&leaf], usage, AT), Ok(()));
+}
+
+#[test]
+fn purposes() {
+    let root = Ca::root("root");
+    let lenient = trusting(&root);
+    let strict = builder()
+        .anchors(&root.source())
+        .unwrap()
+        .policy(Policy {
+            require_purpose: true,
+            ..Policy::DEFAULT
+        })
+        .build();
+    let with = |purposes: &[ExtendedKeyUsagePurpose]| {
+        let mut params = params("peer", &[]);
+        params.extended_key_usages = purposes.to_vec();
+        root.issue(&params)
+    };
+    let wrong = Err(CertificateError::WrongUsage);
+    let (for_clients, for_servers) = (
+        with(&[ExtendedKeyUsagePurpose::ClientAuth]),
+        with(&[ExtendedKeyUsagePurpose::ServerAuth]),
+    );
+    let for_both = with(&[
+        ExtendedKeyUsagePurpose::EmailProtection,
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ]);
+    let for_neither = with(&[ExtendedKeyUsagePurpose::CodeSigning]);
+    let silent = with(&[]);
+    for verifier in [&lenient, &strict] {
+        assert_eq!(verdict(verifier, &[&for_clients], CLIENT, AT), Ok(()));
+        assert_eq!(verdict(verifier, &[&for_clients], ANY_SERVER, AT), wrong);
+        assert_eq!(verdict(verifier, &[&for_servers], ANY_SERVER, AT), Ok(()));
+        assert_eq!(verdict(verifier, &[&for_servers], CLIENT, AT), wrong);
+        assert_eq!(verdict(verifier, &[&for_both], CLIENT, AT), Ok(()));
+        assert_eq!(verdict(verifier, &[&for_both], ANY_SERVER, AT), Ok(()));
+        assert_eq!(verdict(verifier, &[&for_neither], CLIENT, AT), wrong);
+    }
+    assert_eq!(verdict(&lenient, &[&silent], CLIENT, AT), Ok(()));
+    assert_eq!(verdict(&strict, &[&silent], CLIENT, AT), wrong);
+}
+
+#[test]
+fn constraints_of_authorities() {
+    let root = Ca::root("root");
+    let verifier = trusting(&root);
+    let constraint = Err(CertificateError::Constraint);
+
+    let constrained = root.below_with("constrained", |params| {
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("inside.example".into())],
+            excluded_subtrees: vec![],
+        });
+    });
+    let inside = constrained.issue(&server(&["a.inside.example"]));
+    let outside = constrained.issue(&server(&["a.outside.example"]));
+    let usage = named("a.inside.example");
+    assert_eq!(
+        verdict(&verifier, &[&inside, &constrained.der], usage, AT),
+        Ok(())
+    );
+    assert_eq!(
+        verdict(&verifier, &[&outside, &constrained.der], ANY_SERVER, AT),
+        constraint
+    );
+
+    // An authority that may not have others below itself.
+    let last = root.below_with("last", |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    });
+    let beyond = last.below("beyond");
+    let leaf = beyond.issue(&client());
+    let chain: [&[u8]; 3] = [&leaf, &beyond.der, &last.der];
+    assert_eq!(verdict(&verifier, &chain, CLIENT, AT), constraint);
+
+    // What is no authority has issued a certificate.
+    let impostor = root.below_with("impostor", |params| {
+        params.is_ca = rcgen::IsCa::ExplicitNoCa;
+    });
+    let leaf = impostor.issue(&client());
+    assert_eq!(
+        verdict(&verifier, &[&leaf, &impostor.der], CLIENT, AT),
+        constraint
+    );
+    // An authority is no peer.
+    let below = root.below("below");
+    assert_eq!(verdict(&verifier, &[&below.der], CLIENT, AT), constraint);
+}
+
+#[test]
+fn chains_are_bounded() {
+    let root = Ca::root("root");
+    let below = root.below("below");
+    let lowest = below.below("lowest");
+    let leaf = lowest.issue(&client());
+    let chain: [&[u8]; 3] = [&leaf, &lowest.der, &below.der];
+    let bytes = chain.iter().map(|certificate| certificate.len()).sum();
+    let with = |policy: Policy| {
+        let verifier = builder()
+            .anchors(&root.source())
+            .unwrap()
+            .policy(policy)
+            .build();
+        verdict(&verifier, &chain, CLIENT, AT)
+    };
+    let constraint = Err(CertificateError::Constraint);
+    for (max_chain_bytes, expected) in [(bytes, Ok(())), (bytes - 1, constraint)] {
+        assert_eq!(
+            with(Policy {
+                max_chain_bytes,
+                ..Policy::DEFAULT
+            }),
+            expected
+        );
+    }
+    for (max_intermediates, expected) in [(2, Ok(())), (1, constraint)] {
+        assert_eq!(
+            with(Policy {
+                max_intermediates,
+                ..Policy::DEFAULT
+            }),
+            expected
+        );
+    }
+    for (max_certificates, expected) in [(3, Ok(())), (2, constraint)] {
+        assert_eq!(
+            with(Policy {
+                max_certificates,
+                ..Policy::DEFAULT
+            }),
+            expected
+        );
+    }
+    let many = vec![&leaf[..]; MAX_CERTIFICATES + 1];
+    let verifier = builder()
+        .anchors(&root.source())
+        .unwrap()
+        .policy(Policy {
+            max_certificates: 1000,
+            ..Policy::DEFAULT
+        })
+        .build();
+    assert_eq!(verdict(&verifier, &many, CLIENT, AT), constraint);
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_accepted_when_it_is_pinned() {
+    for authority in [false, true] {
+        let key = p256();
+        let mut params = server(&["device.example"]);
+        if authority {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        let leaf = params.self_signed(&key).unwrap().der().to_vec();
+        let verifier = builder()
+            .anchors(&Source::new("device.der", leaf.clone()))
+            .unwrap()
+            .build();
+        let usage = named("device.example");
+        assert_eq!(verdict(&verifier, &[&leaf], usage, AT), Ok(()));
+        assert_eq!(verdict(&verifier, &[&leaf], usage, Time::Unknown), Ok(()));
+        // All but the chain is checked.
+        for (usage, time, expected) in [
+            (named("other.example"), NOW, CertificateError::WrongName),
+            (usage, NOW + 366 * DAY, CertificateError::Expired),
+            (usage, NOW - 366 * DAY, CertificateError::NotYetValid),
+            (CLIENT, NOW, CertificateError::WrongUsage),
+        ] {
+            assert_eq!(
+                verdict(&verifier, &[&leaf], usage, Time::Unix(time)),
+                Err(expected)
+            );
+        }
+        // Another certificate for the same key is another certificate.
+        let mut again = params.clone();
+        again.serial_number = Some(SerialNumber::from(77));
+        let again = again.self_signed(&key).unwrap().der().to_vec();
+        let stranger = trusting(&Ca::root("root"));
+        assert_eq!(
+            verdict(&stranger, &[&again], usage, AT),
+            Err(CertificateError::UnknownIssuer),
+            "authority: {authority}"
+        );
+        if authority {
+            assert_eq!(
+                verdict(&verifier, &[&again], usage, AT),
+                Err(CertificateError::UnknownIssuer)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_leaf_among_the_anchors_that_others_issued_needs_its_issuer() {
+    let root = Ca::root("root");
+    let leaf = root.issue(&client());
+    let verifier = builder()
+        .anchors(&Source::new("device.der", leaf.clone()))
+        .unwrap()
+        .build();
+    assert_eq!(
+        verdict(&verifier, &[&leaf], CLIENT, AT),
+        Err(CertificateError::UnknownIssuer)
+    );
+}
+
+fn revoking(root: &Ca, lists: &[Vec<u8>], revocation: Revocation) -> Verifier {
+    let mut builder = builder().anchors(&root.source()).unwrap();
+    for list in lists {
+        builder = builder
+            .revocation_lists(&Source::new("revoked.der", list.clone()))
+            .unwrap();
+    }
+    builder
+        .policy(Policy {
+            revocation,
+            ..Policy::DEFAULT
+        })
+        .build()
+}
+
+#[test]
+fn revocation() {
+    let root = Ca::root("root");
+    let other = Ca::root("other");
+    let below = root.below_with("below", |params| {
+        params.serial_number = Some(SerialNumber::from(50));
+    });
+    let with_serial = |ca: &Ca, serial: u64| {
+        let mut params = client();
+        params.serial_number = Some(SerialNumber::from(serial));
+        ca.issue(&params)
+    };
+    let (good, bad) = (with_serial(&root, 1), with_serial(&root, 2));
+    let lowest = with_serial(&below, 2);
+    let chain: [&[u8]; 2] = [&lowest, &below.der];
+    let (revoked, unknown) = (
+        Err(CertificateError::Revoked),
+        Err(CertificateError::RevocationUnknown),
+    );
+    let list = root.revokes(&[2, 50], NOW);
+
+    let usual = revoking(&root, std::slice::from_ref(&list), Revocation::DEFAULT);
+    assert_eq!(verdict(&usual, &[&good], CLIENT, AT), Ok(()));
+    assert_eq!(verdict(&usual, &[&bad], CLIENT, AT), revoked);
+    assert_eq!(verdict(&usual, &chain, CLIENT, AT), unknown);
+
+    let lenient = Revocation {
+        unknown: UnknownStatus::Allow,
+        ..Revocation::DEFAULT
+    };
+    let lenient = revoking(&root, std::slice::from_ref(&list), lenient);
+    assert_eq!(verdict(&lenient, &chain, CLIENT, AT), Ok(()));
+    let deep = Revocation {
+        depth: RevocationDepth::Chain,
+        unknown: UnknownStatus::Allow,
+        ..Revocation::DEFAULT
+    };
+    let deep = revoking(&root, std::slice::from_ref(&list), deep);
+    assert_eq!(verdict(&deep, &chain, CLIENT, AT), revoked);
+
+    // The newest list counts, in whichever order they come.
+    let newer = root.revokes(&[], NOW + DAY);
+    for lists in [[list.clone(), newer.clone()], [newer, list.clone()]] {
+        let verifier = revoking(&root, &lists, Revocation::DEFAULT);
+        assert_eq!(verdict(&verifier, &[&bad], CLIENT, AT), Ok(()));
+    }
+
+    // Lists of others, and lists by others in its name, are as good as none.
+    let foreign = revoking(&root, &[other.revokes(&[2], NOW)], Revocation::DEFAULT);
+    assert_eq!(verdict(&foreign, &[&good], CLIENT, AT), unknown);
+    let forged = Ca::root("root").revokes(&[], NOW);
+    let forged = revoking(&root, &[forged], Revocation::DEFAULT);
+    assert_eq!(verdict(&forged, &[&bad], CLIENT, AT), unknown);
+
+    // A list that is out of date.
+    let late = Time::Unix(NOW + 8 * DAY);
+    assert_eq!(verdict(&usual, &[&good], CLIENT, late), Ok(()));
+    let punctual = Revocation {
+        refuse_outdated_lists: true,
+        ..Revocation::DEFAULT
+    };
+    let punctual = revoking(&root, &[list], punctual);
+    assert_eq!(verdict(&punctual, &[&good], CLIENT, AT), Ok(()));
+    assert_eq!(verdict(&punctual, &[&good], CLIENT, late), unknown);
+    assert_eq!(verdict(&punctual, &[&good], CLIENT, Time::Unknown), Ok(()));
+}
+
+#[test]
+fn algorithms_of_signatures() {
+    for algorithm in [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ED25519,
+        &rcgen::PKCS_RSA_SHA256,
+        &rcgen::PKCS_RSA_SHA384,
+        &rcgen::PKCS_RSA_SHA512,
+    ] {
+        let root = Ca::root_with("root", algorithm);
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let leaf = root.issue_to(&client(), &key);
+        assert_eq!(
+            verdict(&trusting(&root), &[&leaf], CLIENT, AT),
+            Ok(()),
+            "{algorithm:?}"
+        );
+    }
+    // A curve that the engine does not know.
+    let root = Ca::root("root");
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap();
+    let leaf = root.issue_to(&client(), &key);
+    let unsupported = Err(CertificateError::UnsupportedAlgorithm);
+    assert_eq!(verdict(&trusting(&root), &[&leaf], CLIENT, AT), unsupported);
+    // One that signed the chain.
+    let root = Ca::root_with("root", &rcgen::PKCS_ECDSA_P521_SHA512);
+    let leaf = root.issue(&client());
+    assert_eq!(verdict(&trusting(&root), &[&leaf], CLIENT, AT), unsupported);
+}
+
+#[cfg(feature = "rustcrypto")]
+#[test]
+fn what_devices_verify() {
+    let with = |ca: &Ca| {
+        Verifier::builder(lockgate_webpki::algorithms::RUSTCRYPTO)
+            .anchors(&ca.source())
+            .unwrap()
+            .build()
+    };
+    let root = Ca::root("root");
+    let below = root.below("below");
+    let leaf = below.issue(&client());
+    let chain: [&[u8]; 2] = [&leaf, &below.der];
+    assert_eq!(verdict(&with(&root), &chain, CLIENT, AT), Ok(()));
+    let same_name = Ca::root("root");
+    assert_eq!(
+        verdict(&with(&same_name), &chain, CLIENT, AT),
+        Err(CertificateError::BadSignature)
+    );
+    let root = Ca::root_with("root", &rcgen::PKCS_ECDSA_P384_SHA384);
+    let leaf = root.issue(&client());
+    assert_eq!(
+        verdict(&with(&root), &[&leaf], CLIENT, AT),
+        Err(CertificateError::UnsupportedAlgorithm)
+    );
+}
+
+#[test]
+fn raw_public_keys() {
+    use rcgen::PublicKeyData;
+    let (known, unknown) = (p256(), p256());
+    let (known, unknown) = (
+        known.subject_public_key_info(),
+        unknown.subject_public_key_info(),
+    );
+    let hash = lockgate_webpki::KeyHash::of(&known);
+    let verifier = builder().key(hash).build();
+    for usage in [CLIENT, ANY_SERVER, named("gateway.example")] {
+        let identity = verifier.verify(&raw(&known), usage, AT).unwrap();
+        assert_eq!(identity.key_hash(), hash);
+        assert_eq!(identity.certificate_type(), CertificateType::RawPublicKey);
+        assert_eq!(identity.name().to_string(), format!("spki:{hash}"));
+        assert_eq!(
+            verifier
+                .verify(&raw(&unknown), usage, AT)
+                .map(|_| ())
+                .unwrap_err(),
+            CertificateError::UnknownKey
+        );
+    }
+    // A known key says nothing about certificates, and the other way round.
+    let root = Ca::root("root");
+    let body = message(&[&root.der]);
+    assert_eq!(
+        verifier.verify(&x509(&body), CLIENT, AT).map(|_| ()),
+        Err(CertificateError::UnknownIssuer)
+    );
+    let certified = trusting(&root);
+    assert_eq!(
+        certified.verify(&raw(&known), CLIENT, AT).map(|_| ()),
+        Err(CertificateError::UnknownKey)
+    );
+    // Not a kind of key that the engine knows.
+    let p521 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap();
+    let info = p521.subject_public_key_info();
+    assert_eq!(
+        verifier.verify(&raw(&info), CLIENT, AT).map(|_| ()),
+        Err(CertificateError::UnsupportedAlgorithm)
+    );
+    // Bytes behind the key.
+    let longer = [&known[..], &[0]].concat();
+    assert_eq!(
+        verifier.verify(&raw(&longer), CLIENT, AT).map(|_| ()),
+        Err(CertificateError::Malformed)
+    );
+    assert_eq!(
+        verifier.certificate_types().collect::<Vec<_>>(),
+        [CertificateType::RawPublicKey]
+    );
+}
+
+#[test]
+fn a_chain_that_is_framed_badly_ends_early() {
+    let root = Ca::root("root");
+    let below = root.below("below");
+    let leaf = below.issue(&client());
+    let body = message(&[&leaf, &below.der]);
+    let cut = PeerCertificate::new(CertificateType::X509, &body[..body.len() - 1]);
+    assert_eq!(
+        trusting(&root).verify(&cut, CLIENT, AT).map(|_| ()),
+        Err(CertificateError::UnknownIssuer)
+    );
+}
