@@ -8,7 +8,7 @@ use webpki::{EndEntityCert, Error, KeyUsage, RevocationOptionsBuilder, VerifiedP
 
 use crate::algorithms::Algorithm;
 use crate::name::{ServerName, ServerNameKind};
-use crate::policy::{Policy, RevocationDepth, UnknownStatus};
+use crate::policy::{MAX_INTERMEDIATES, Policy, RevocationDepth, UnknownStatus};
 use crate::time::Time;
 
 /// A name and a key that are trusted to issue certificates.
@@ -42,7 +42,7 @@ pub(crate) static AWS_LC: &[&Algorithm] = &[
 ];
 
 /// Most rounds to find the latest beginning of a chain: each one is the beginning of another of its certificates.
-const MAX_ROUNDS: usize = 32;
+const MAX_ROUNDS: usize = MAX_INTERMEDIATES + 2;
 
 /// Takes name, key and name constraints out of the certificate of an authority. Nothing else of it is ever looked at,
 /// its end included (RFC 5280 §6.1.1).

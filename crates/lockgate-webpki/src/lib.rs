@@ -37,8 +37,8 @@ pub use identity::OwnedIdentity;
 pub use identity::{Identity, KeyHash};
 pub use name::{AlternativeName, DistinguishedName, ServerName, Text};
 pub use policy::{
-    MAX_CERTIFICATES, MAX_CHAIN_BYTES, MAX_INTERMEDIATES, Policy, Revocation, RevocationDepth,
-    UnknownStatus, Usage,
+    MAX_CERTIFICATES, MAX_CHAIN_BYTES, MAX_INTERMEDIATES, MAX_SAME_SUBJECT, Policy, Revocation,
+    RevocationDepth, UnknownStatus, Usage,
 };
 pub use rustls_pki_types::CertificateDer;
 #[cfg(feature = "std")]

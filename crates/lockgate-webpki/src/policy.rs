@@ -11,6 +11,10 @@ pub const MAX_CERTIFICATES: usize = 10;
 /// Most authorities between a certificate and the anchor; more are never tried.
 pub const MAX_INTERMEDIATES: usize = 6;
 
+/// Most authorities of one name that a peer may show: an old key and a new one, or one key that two have signed. With more
+/// of them the orders in which they might form a chain become too many to try.
+pub const MAX_SAME_SUBJECT: usize = 2;
+
 /// What a peer's certificate has to be good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage<'a> {

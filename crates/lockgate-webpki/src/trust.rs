@@ -9,7 +9,7 @@ use crate::algorithms::Algorithm;
 use crate::certificate::Fields;
 use crate::chain::{self, Chain, RevocationList, TrustAnchor};
 use crate::identity::{Identity, KeyHash};
-use crate::policy::{MAX_CERTIFICATES, Policy, Usage};
+use crate::policy::{MAX_CERTIFICATES, MAX_SAME_SUBJECT, Policy, Usage};
 use crate::time::Time;
 
 /// Most intermediates of our own that a build without a heap has room for.
@@ -111,6 +111,7 @@ impl<'a> Trust<'a> {
                 return Err(CertificateError::Constraint);
             }
         }
+        check_names_of_authorities(peer)?;
         let own = peer.chain().next().ok_or(CertificateError::Missing)?;
         let fields = Fields::parse(own).map_err(|_| CertificateError::Malformed)?;
         let identity = Identity::of_fields(fields).map_err(|_| CertificateError::Malformed)?;
@@ -194,6 +195,26 @@ impl<'a> Trust<'a> {
             Err(_) => Err(CertificateError::Malformed),
         }
     }
+}
+
+/// That not too many authorities share a name. What cannot be decoded is left to the search, which passes over it.
+fn check_names_of_authorities(peer: &PeerCertificate<'_>) -> Result<(), CertificateError> {
+    let mut subjects = [None; MAX_CERTIFICATES];
+    for (place, certificate) in subjects.iter_mut().zip(peer.chain().skip(1)) {
+        *place = Fields::parse(certificate).ok().map(|fields| fields.subject);
+    }
+    let crowded = subjects.iter().flatten().any(|subject| {
+        subjects
+            .iter()
+            .flatten()
+            .filter(|other| *other == subject)
+            .count()
+            > MAX_SAME_SUBJECT
+    });
+    if crowded {
+        return Err(CertificateError::Constraint);
+    }
+    Ok(())
 }
 
 /// A raw public key is known or it is not (RFC 7250 §4.2). Keys are public, so how long the look-up takes tells nothing.

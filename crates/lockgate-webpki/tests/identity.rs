@@ -129,6 +129,23 @@ fn names_that_would_garble_a_log() {
     assert_eq!(shown(DnValue::PrintableString(printable)).0, "Geraet");
 }
 
+#[test]
+fn a_name_without_end_is_shown_in_part() {
+    let mut params = params("", &[]);
+    for part in 0..40 {
+        let id = DnType::from_oid(&[1, 2, 3, part]);
+        params.distinguished_name.push(id, part.to_string());
+    }
+    let leaf = Ca::root("root").issue(&params);
+    let identity = Identity::of_certificate(&leaf).unwrap();
+    let shown = identity.subject().unwrap().to_string();
+    let parts: Vec<_> = shown.split(',').collect();
+    assert_eq!(parts.len(), 33);
+    assert_eq!(parts[0], "1.2.3.39=39");
+    assert_eq!(parts[31], "1.2.3.8=8");
+    assert_eq!(parts[32], "...");
+}
+
 /// A chain with something of everything.
 fn rich_chain() -> (lockgate_webpki::Verifier, Vec<u8>) {
     let root = Ca::root("root");

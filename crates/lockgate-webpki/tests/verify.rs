@@ -5,8 +5,8 @@ mod common;
 use common::*;
 use lockgate_dtls::certificate::{CertificateError, CertificateType, PeerCertificate};
 use lockgate_webpki::{
-    MAX_CERTIFICATES, Policy, Revocation, RevocationDepth, ServerName, Source, Time, UnknownStatus,
-    Usage, Verifier,
+    MAX_CERTIFICATES, MAX_SAME_SUBJECT, Policy, Revocation, RevocationDepth, ServerName, Source,
+    Time, UnknownStatus, Usage, Verifier,
 };
 use rcgen::{ExtendedKeyUsagePurpose, GeneralSubtree, KeyPair, NameConstraints, SerialNumber};
 
@@ -689,4 +689,27 @@ fn a_chain_that_is_framed_badly_ends_early() {
         trusting(&root).verify(&cut, CLIENT, AT).map(|_| ()),
         Err(CertificateError::UnknownIssuer)
     );
+}
+
+/// Certificates that could all have issued one another lead webpki through every order of them: with nine of one name that
+/// took it most of a second, and it costs the sender nothing to make them.
+#[test]
+fn authorities_of_one_name_are_not_a_maze() {
+    let root = Ca::root("root");
+    let verifier = trusting(&root);
+    let below = root.below("below");
+    let leaf = below.issue(&client());
+    let lookalikes: Vec<_> = (0..9).map(|_| Ca::root("below").der).collect();
+    for count in 0..9 {
+        // The right one is the last that is tried.
+        let mut chain = vec![&leaf[..]];
+        chain.extend(lookalikes.iter().take(count).map(|der| &der[..]));
+        chain.push(&below.der);
+        let expected = if count < MAX_SAME_SUBJECT {
+            Ok(())
+        } else {
+            Err(CertificateError::Constraint)
+        };
+        assert_eq!(verdict(&verifier, &chain, CLIENT, AT), expected, "{count}");
+    }
 }
