@@ -11,6 +11,9 @@ const EXT_KEY_USAGE: &[u8] = &[0x55, 0x1D, 0x25];
 /// As much as is needed here; what is not valid in what is not read goes unnoticed.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a> {
+    /// What its issuer has signed: all else that is here.
+    #[cfg(feature = "alloc")]
+    pub(crate) signed: Signed<'a>,
     /// Two's complement, big-endian.
     pub(crate) serial: &'a [u8],
     /// The DER of the `Name`.
@@ -26,19 +29,37 @@ pub(crate) struct Fields<'a> {
     pub(crate) extended_key_usage: Option<&'a [u8]>,
 }
 
+/// A signature and what it is over.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy)]
+pub(crate) struct Signed<'a> {
+    pub(crate) message: &'a [u8],
+    /// The contents of the `AlgorithmIdentifier`.
+    pub(crate) algorithm: &'a [u8],
+    pub(crate) signature: &'a [u8],
+}
+
 impl<'a> Fields<'a> {
     pub(crate) fn parse(certificate: &'a [u8]) -> Result<Self, Malformed> {
         let mut outer = der::Reader::new(certificate);
         let mut certificate = outer.nested(der::SEQUENCE)?;
         outer.end()?;
         let tbs = certificate.expect(der::SEQUENCE)?;
-        certificate.expect(der::SEQUENCE)?; // signatureAlgorithm
-        certificate.expect(der::BIT_STRING)?; // signature
+        let algorithm = certificate.expect(der::SEQUENCE)?;
+        let signature = der::whole_bytes(certificate.expect(der::BIT_STRING)?)?;
         certificate.end()?;
+        #[cfg(not(feature = "alloc"))]
+        let _ = (algorithm, signature);
 
         let mut reader = der::Reader::new(tbs.contents);
         reader.optional(der::context_constructed(0))?; // version
         let mut fields = Self {
+            #[cfg(feature = "alloc")]
+            signed: Signed {
+                message: tbs.whole,
+                algorithm: algorithm.contents,
+                signature,
+            },
             serial: reader.expect(der::INTEGER)?.contents,
             issuer: {
                 reader.expect(der::SEQUENCE)?; // signature

@@ -185,6 +185,29 @@ pub(crate) fn check_name(certificate: &[u8], name: ServerName<'_>) -> Result<(),
         .map_err(|error| translate(&error))
 }
 
+/// Whether the key in the certificate `issuer` made this signature. `None` when that cannot be told: an algorithm that is
+/// not in the set, or an issuer's certificate that webpki does not read.
+#[cfg(feature = "alloc")]
+pub(crate) fn has_signed(
+    issuer: &[u8],
+    signed: &crate::certificate::Signed<'_>,
+    algorithms: &[&Algorithm],
+) -> Option<bool> {
+    let der = CertificateDer::from_slice(issuer);
+    let issuer = EndEntityCert::try_from(&der).ok()?;
+    algorithms
+        .iter()
+        .filter(|algorithm| algorithm.signature_alg_id().as_ref() == signed.algorithm)
+        .find_map(|algorithm| {
+            match issuer.verify_signature(*algorithm, signed.message, signed.signature) {
+                Ok(()) => Some(true),
+                // The same algorithm may be there for keys of another kind.
+                Err(Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => None,
+                Err(_) => Some(false),
+            }
+        })
+}
+
 /// Whether the text is a DNS name.
 pub(crate) fn is_dns_name(text: &str) -> bool {
     DnsName::try_from(text).is_ok()

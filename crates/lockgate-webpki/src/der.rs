@@ -121,3 +121,11 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+/// The bytes of a `BIT STRING` of whole bytes.
+pub(crate) fn whole_bytes(value: Value<'_>) -> Result<&[u8], Malformed> {
+    match value.contents.split_first() {
+        Some((0, bytes)) => Ok(bytes),
+        _ => Err(Malformed),
+    }
+}

@@ -5,6 +5,7 @@
 //!
 //! - `Verifier` (needs a heap): what a server trusts, read from files, checked and shared.
 //! - [`Trust`]: the same, borrowed from wherever a device has it; no heap, no clock needed ([`Time::Unknown`]).
+//! - `CredentialStore` (needs a heap): our own certificates and raw public keys, and which of them a peer gets to see.
 //! - [`Identity`]: who the peer is, for logs and for whoever decides by names.
 //!
 //! Chains are verified by `rustls-webpki`, with the signatures that the caller names ([`algorithms`]). What a peer sends
@@ -20,18 +21,24 @@ extern crate std;
 pub mod algorithms;
 mod certificate;
 mod chain;
+#[cfg(feature = "alloc")]
+mod credential;
 mod der;
 mod identity;
 mod name;
 mod policy;
 #[cfg(feature = "alloc")]
 mod source;
+#[cfg(feature = "alloc")]
+mod store;
 mod time;
 mod trust;
 #[cfg(feature = "alloc")]
 mod verifier;
 
 pub use chain::{RevocationList, TrustAnchor, trust_anchor};
+#[cfg(feature = "alloc")]
+pub use credential::{Credential, CredentialLoader};
 #[cfg(feature = "alloc")]
 pub use identity::OwnedIdentity;
 pub use identity::{Identity, KeyHash};
@@ -45,6 +52,8 @@ pub use rustls_pki_types::CertificateDer;
 pub use source::MAX_FILE_LEN;
 #[cfg(feature = "alloc")]
 pub use source::{Fault, Item, LoadError, PemFault, Source};
+#[cfg(feature = "alloc")]
+pub use store::{CredentialStore, Request};
 pub use time::{Date, Time, Validity};
 #[cfg(not(feature = "alloc"))]
 pub use trust::MAX_OWN_INTERMEDIATES;

@@ -1,12 +1,13 @@
 //! Files of certificates, keys and lists: PEM or DER, and errors that name the file.
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{Error as PemError, PemObject, SectionKind};
+use zeroize::Zeroizing;
 
 use crate::certificate::Fields;
 use crate::der;
@@ -21,7 +22,8 @@ pub const MAX_FILE_LEN: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct Source {
     name: String,
-    bytes: Vec<u8>,
+    /// Wiped, since it may be a private key.
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Source {
@@ -29,18 +31,22 @@ impl Source {
     pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         Self {
             name: name.into(),
-            bytes: bytes.into(),
+            bytes: Zeroizing::new(bytes.into()),
         }
     }
 
-    /// Reads a file of certificates, public keys or lists.
+    /// Reads a file of certificates, keys or lists.
     #[cfg(feature = "std")]
     pub fn read(path: impl AsRef<std::path::Path>) -> Result<Self, LoadError> {
         use std::io::Read;
-        let name = std::string::ToString::to_string(&path.as_ref().display());
-        let mut bytes = Vec::new();
-        let read = std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes));
+        let name = path.as_ref().display().to_string();
+        let mut bytes = Zeroizing::new(Vec::new());
+        let read = std::fs::File::open(path).and_then(|file| {
+            // All at once: memory that is given back on the way would not be wiped.
+            let len = file.metadata()?.len().min(MAX_FILE_LEN);
+            bytes.reserve_exact(usize::try_from(len).unwrap_or_default() + 64);
+            file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes)
+        });
         match read {
             Ok(len) if len as u64 > MAX_FILE_LEN => Err(LoadError {
                 name,
@@ -62,6 +68,30 @@ impl Source {
     /// What it holds.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Reads a private key in either encoding, by what the key's provider has for each.
+    ///
+    /// ```
+    /// use lockgate_aws_lc::PrivateKey;
+    /// use lockgate_webpki::{LoadError, Source};
+    ///
+    /// fn load() -> Result<PrivateKey, LoadError> {
+    ///     Source::read("key.pem")?.private_key(PrivateKey::from_pem, PrivateKey::from_der)
+    /// }
+    /// # assert!(load().is_err());
+    /// ```
+    pub fn private_key<K, E: fmt::Display>(
+        &self,
+        from_pem: impl FnOnce(&[u8]) -> Result<K, E>,
+        from_der: impl FnOnce(&[u8]) -> Result<K, E>,
+    ) -> Result<K, LoadError> {
+        let key = if self.is_pem() {
+            from_pem(&self.bytes)
+        } else {
+            from_der(&self.bytes)
+        };
+        key.map_err(|error| self.fault(Fault::PrivateKey(error.to_string())))
     }
 
     pub(crate) fn fault(&self, fault: Fault) -> LoadError {
@@ -86,7 +116,10 @@ impl Source {
             for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&self.bytes) {
                 match section.map_err(|error| self.fault(Fault::Pem(PemFault::of(&error))))? {
                     (found, der) if found == kind => items.push(der),
-                    (found, _) => others = Some(found),
+                    (found, der) => {
+                        drop(Zeroizing::new(der));
+                        others = Some(found);
+                    }
                 }
             }
         } else {
@@ -242,10 +275,22 @@ pub enum Fault {
         /// Which line.
         line: usize,
     },
-    /// Our certificate has ended.
-    Expired(Date),
-    /// Our certificate has not begun.
-    NotYetValid(Date),
+    /// A private key cannot be read; this is what its provider says.
+    PrivateKey(String),
+    /// A certificate of our chain has ended.
+    Expired {
+        /// Its subject, unless it is our own.
+        issuer: Option<String>,
+        /// When.
+        date: Date,
+    },
+    /// A certificate of our chain has not begun.
+    NotYetValid {
+        /// Its subject, unless it is our own.
+        issuer: Option<String>,
+        /// When it will.
+        date: Date,
+    },
     /// The private key belongs to none of the certificates.
     OtherKey {
         /// The file of the certificates.
@@ -255,15 +300,22 @@ pub enum Fault {
     NotInChain {
         /// Its subject.
         subject: String,
-        /// Where the chain ends, as far as it goes: the issuer that is looked for.
+        /// The subject of the last certificate that has one.
+        last: String,
+        /// Who has issued that.
         issuer: String,
     },
-    /// The certificate is not signed by the one that has its issuer's name.
+    /// A certificate is not signed by the one that has its issuer's name.
     NotSignedBy {
         /// The subject of the certificate.
         subject: String,
         /// The subject of the other.
         issuer: String,
+    },
+    /// What a credential is to be chosen by is no name.
+    NoName {
+        /// It.
+        name: String,
     },
     /// There are more certificates than any peer takes.
     TooManyCertificates,
@@ -299,19 +351,45 @@ impl fmt::Display for Fault {
                 f,
                 "line {line} is not the SHA-256 of a public key in 64 hexadecimal digits"
             ),
-            Self::Expired(date) => write!(f, "the certificate expired on {date}"),
-            Self::NotYetValid(date) => write!(f, "the certificate is not valid before {date}"),
+            Self::PrivateKey(text) => f.write_str(text),
+            Self::Expired { issuer: None, date } => write!(f, "the certificate expired on {date}"),
+            Self::Expired {
+                issuer: Some(issuer),
+                date,
+            } => write!(
+                f,
+                "the certificate of its issuer \"{issuer}\" expired on {date}"
+            ),
+            Self::NotYetValid { issuer: None, date } => {
+                write!(f, "the certificate is not valid before {date}")
+            }
+            Self::NotYetValid {
+                issuer: Some(issuer),
+                date,
+            } => write!(
+                f,
+                "the certificate of its issuer \"{issuer}\" is not valid before {date}"
+            ),
             Self::OtherKey { certificates } => write!(
                 f,
                 "the private key does not belong to the certificate in {certificates}"
             ),
-            Self::NotInChain { subject, issuer } => write!(
+            Self::NotInChain {
+                subject,
+                last,
+                issuer,
+            } => write!(
                 f,
-                "the certificate of \"{subject}\" does not belong to the chain, which ends at the issuer \"{issuer}\""
+                "the certificate of \"{subject}\" is not part of the chain, which ends with \"{last}\", issued by \"{issuer}\""
             ),
             Self::NotSignedBy { subject, issuer } => write!(
                 f,
-                "the certificate of \"{subject}\" is not signed by the key of \"{issuer}\" that is in the same file"
+                "the certificate of \"{subject}\" is not signed by the key of \"{issuer}\" in the same file"
+            ),
+            Self::NoName { name } => write!(
+                f,
+                "\"{}\" is not a DNS name, nor one with \"*\" for its first label",
+                name.escape_default()
             ),
             Self::TooManyCertificates => write!(
                 f,
