@@ -1,4 +1,5 @@
-//! What a device does: no heap in the check, no clock, one authority in the firmware.
+//! What a device does: no heap in the check, no clock, one authority in the firmware. With `--no-default-features` these
+//! tests run as a device is built.
 
 use lockgate_dtls::certificate::{CertificateError, CertificateType, PeerCertificate};
 use lockgate_webpki::{

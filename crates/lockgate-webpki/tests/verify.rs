@@ -597,7 +597,6 @@ fn algorithms_of_signatures() {
     assert_eq!(verdict(&trusting(&root), &[&leaf], CLIENT, AT), unsupported);
 }
 
-#[cfg(feature = "rustcrypto")]
 #[test]
 fn what_devices_verify() {
     let with = |ca: &Ca| {
