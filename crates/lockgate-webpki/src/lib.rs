@@ -53,7 +53,7 @@ pub use source::MAX_FILE_LEN;
 #[cfg(feature = "alloc")]
 pub use source::{Fault, Item, LoadError, PemFault, Source};
 #[cfg(feature = "alloc")]
-pub use store::{CredentialStore, Request};
+pub use store::{CredentialStore, Mismatch, Request};
 pub use time::{Date, Time, Validity};
 #[cfg(not(feature = "alloc"))]
 pub use trust::MAX_OWN_INTERMEDIATES;

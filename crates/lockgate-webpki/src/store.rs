@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use lockgate_dtls::certificate::CertificateType;
-use lockgate_dtls::crypto::{KeyType, SignatureScheme, SigningKey};
+use lockgate_dtls::crypto::{KeyType, NamedGroup, SignatureScheme, SigningKey};
 
 use crate::chain;
 use crate::credential::Credential;
@@ -20,8 +20,11 @@ pub struct Request<'a, S> {
     pub server_name: Option<&'a str>,
     /// The signatures that the peer verifies, in any order.
     pub schemes: S,
-    /// The kinds of keys that the cipher suites and groups of both leave open; `None` for all.
+    /// The kinds of keys that the cipher suites of both, or the kinds of certificates that a server asks for, leave open;
+    /// `None` for all.
     pub key_types: Option<&'a [KeyType]>,
+    /// The groups that a client knows: a key for ECDSA has to be on one of them (RFC 8422 §5.1). `None` for all.
+    pub groups: Option<&'a [NamedGroup]>,
     /// The types of certificates that the peer takes, in any order: X.509 alone unless RFC 7250 is negotiated.
     pub types: &'a [CertificateType],
     /// The authorities that the peer lists, each the DER of a `Name` (RFC 5246 §7.4.4).
@@ -35,11 +38,47 @@ impl<S> Request<'_, S> {
             server_name: None,
             schemes,
             key_types: None,
+            groups: None,
             types: &[CertificateType::X509],
             authorities: &[],
         }
     }
 }
+
+/// Why none of our credentials fits a peer: what was in the way of the one that came closest. The later ones are closer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mismatch {
+    /// We have none at all.
+    NoCredential,
+    /// They are kept for other names.
+    Name,
+    /// The peer takes another type of certificate.
+    CertificateType,
+    /// It is only for peers that list its issuers.
+    Issuer,
+    /// Its key is of a kind that serves no cipher suite of both, or that a server did not ask for.
+    KeyType,
+    /// Its key is on a curve that the peer does not know.
+    Group,
+    /// The peer verifies no signature that its key can make.
+    Scheme,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCredential => "there is neither a certificate nor a raw public key of ours",
+            Self::Name => "no credential is for the name that the peer asks for",
+            Self::CertificateType => "no credential is of a type that the peer takes",
+            Self::Issuer => "no credential is issued by an authority that the peer lists",
+            Self::KeyType => "no credential has a key of a kind that the peer takes",
+            Self::Group => "no credential has a key on a curve that the peer knows",
+            Self::Scheme => "no credential makes signatures that the peer verifies",
+        })
+    }
+}
+
+impl core::error::Error for Mismatch {}
 
 /// Our credentials. It never changes while it is shared: whoever reads its files again builds another one.
 pub struct CredentialStore<K> {
@@ -141,48 +180,63 @@ impl<K: SigningKey> CredentialStore<K> {
     pub fn select<S>(
         &self,
         request: &Request<'_, S>,
-    ) -> Option<(&Arc<Credential<K>>, SignatureScheme)>
+    ) -> Result<(&Arc<Credential<K>>, SignatureScheme), Mismatch>
     where
         S: Iterator<Item = SignatureScheme> + Clone,
     {
         let mut best: Option<((Fit, bool), &Entry<K>, SignatureScheme)> = None;
+        let mut mismatch = Mismatch::NoCredential;
         for entry in &self.entries {
-            let Some((fit, scheme)) = entry.fits(request) else {
-                continue;
-            };
-            if best.as_ref().is_none_or(|(best, ..)| *best < fit) {
-                best = Some((fit, entry, scheme));
+            match entry.fits(request) {
+                Ok((fit, scheme)) => {
+                    if best.as_ref().is_none_or(|(best, ..)| *best < fit) {
+                        best = Some((fit, entry, scheme));
+                    }
+                }
+                Err(closer) => mismatch = mismatch.max(closer),
             }
         }
         best.map(|(_, entry, scheme)| (&entry.credential, scheme))
+            .ok_or(mismatch)
     }
 }
 
 impl<K: SigningKey> Entry<K> {
-    fn fits<S>(&self, request: &Request<'_, S>) -> Option<((Fit, bool), SignatureScheme)>
+    fn fits<S>(&self, request: &Request<'_, S>) -> Result<((Fit, bool), SignatureScheme), Mismatch>
     where
         S: Iterator<Item = SignatureScheme> + Clone,
     {
         let credential = &self.credential;
         let key_type = credential.key().key_type();
-        if !request.types.contains(&credential.certificate_type())
-            || request
-                .key_types
-                .is_some_and(|types| !types.contains(&key_type))
-        {
-            return None;
+        let fit = self.fit(request.server_name).ok_or(Mismatch::Name)?;
+        if !request.types.contains(&credential.certificate_type()) {
+            return Err(Mismatch::CertificateType);
         }
-        let fit = self.fit(request.server_name)?;
         let issued = credential.is_issued_by(request.authorities);
         if !issued && credential.must_match_issuer() && !request.authorities.is_empty() {
-            return None;
+            return Err(Mismatch::Issuer);
+        }
+        if (request.key_types).is_some_and(|types| !types.contains(&key_type)) {
+            return Err(Mismatch::KeyType);
+        }
+        let curve = match key_type {
+            KeyType::EcdsaP256 => Some(NamedGroup::SECP256R1),
+            KeyType::EcdsaP384 => Some(NamedGroup::SECP384R1),
+            // RFC 8422 §5.1.1: the schemes alone speak of Ed25519.
+            KeyType::Ed25519 | KeyType::Rsa => None,
+        };
+        if let (Some(curve), Some(groups)) = (curve, request.groups)
+            && !groups.contains(&curve)
+        {
+            return Err(Mismatch::Group);
         }
         let scheme = credential
             .schemes()
             .iter()
             .copied()
-            .find(|ours| request.schemes.clone().any(|theirs| theirs == *ours))?;
-        Some(((fit, issued), scheme))
+            .find(|ours| request.schemes.clone().any(|theirs| theirs == *ours))
+            .ok_or(Mismatch::Scheme)?;
+        Ok(((fit, issued), scheme))
     }
 
     fn fit(&self, server_name: Option<&str>) -> Option<Fit> {

@@ -1,8 +1,12 @@
 //! A small factory of authorities and certificates.
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
-use lockgate_dtls::certificate::{CertificateType, PeerCertificate};
-use lockgate_webpki::{Source, Time, Verifier, VerifierBuilder, algorithms};
+use lockgate_aws_lc::PrivateKey;
+use lockgate_dtls::certificate::{CertificateError, CertificateType, PeerCertificate};
+use lockgate_webpki::{
+    Credential, CredentialLoader, ServerName, Source, Time, Usage, Verifier, VerifierBuilder,
+    algorithms,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
@@ -169,4 +173,69 @@ pub(crate) fn uri(text: &str) -> SanType {
 
 pub(crate) fn email(text: &str) -> SanType {
     SanType::Rfc822Name(text.try_into().unwrap())
+}
+
+pub(crate) const LOADER: CredentialLoader<'static> = CredentialLoader {
+    algorithms: algorithms::AWS_LC,
+    time: AT,
+};
+
+pub(crate) fn private(key: &KeyPair) -> PrivateKey {
+    PrivateKey::from_der(key.serialized_der()).unwrap()
+}
+
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in der.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, place| {
+            bits << 8 | u32::from(chunk.get(place).copied().unwrap_or(0))
+        });
+        for place in 0..4 {
+            text.push(if place <= chunk.len() {
+                char::from(ALPHABET[(bits >> (18 - 6 * place)) as usize & 63])
+            } else {
+                '='
+            });
+        }
+    }
+    let lines: Vec<_> = text.as_bytes().chunks(64).collect();
+    let mut out = format!("-----BEGIN {label}-----\n");
+    for line in lines {
+        out += core::str::from_utf8(line).unwrap();
+        out += "\n";
+    }
+    out + &format!("-----END {label}-----\n")
+}
+
+pub(crate) fn bundle(chain: &[&[u8]]) -> Source {
+    let text: String = chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
+    Source::new("server.pem", text)
+}
+
+pub(crate) fn load(source: &Source, key: &KeyPair) -> Result<Credential<PrivateKey>, String> {
+    LOADER
+        .x509(source, "key.pem", private(key))
+        .map_err(|error| error.to_string())
+}
+
+pub(crate) const CLIENT: Usage<'static> = Usage::Client;
+pub(crate) const ANY_SERVER: Usage<'static> = Usage::Server { name: None };
+
+pub(crate) fn named(name: &str) -> Usage<'_> {
+    Usage::Server {
+        name: Some(ServerName::parse(name).expect("a name")),
+    }
+}
+
+/// The verdict on a chain.
+pub(crate) fn verdict(
+    verifier: &Verifier,
+    chain: &[&[u8]],
+    usage: Usage<'_>,
+    time: Time,
+) -> Result<(), CertificateError> {
+    verifier
+        .verify(&x509(&message(chain)), usage, time)
+        .map(|_| ())
 }
