@@ -6,6 +6,7 @@ use crate::der;
 use crate::time::Validity;
 
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1D, 0x11];
+const KEY_USAGE: &[u8] = &[0x55, 0x1D, 0x0F];
 const EXT_KEY_USAGE: &[u8] = &[0x55, 0x1D, 0x25];
 
 /// As much as is needed here; what is not valid in what is not read goes unnoticed.
@@ -23,6 +24,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) subject: &'a [u8],
     /// The DER of the `SubjectPublicKeyInfo`.
     pub(crate) public_key_info: &'a [u8],
+    /// The bits of keyUsage, the first one on top.
+    pub(crate) key_usage: Option<u8>,
     /// The `GeneralName`s of subjectAltName.
     pub(crate) alternative_names: Option<&'a [u8]>,
     /// The object identifiers of extKeyUsage.
@@ -68,6 +71,7 @@ impl<'a> Fields<'a> {
             validity: Validity::parse(reader.expect(der::SEQUENCE)?.contents)?,
             subject: reader.expect(der::SEQUENCE)?.whole,
             public_key_info: reader.expect(der::SEQUENCE)?.whole,
+            key_usage: None,
             alternative_names: None,
             extended_key_usage: None,
         };
@@ -90,6 +94,18 @@ impl<'a> Fields<'a> {
         extension.optional(der::BOOLEAN)?; // critical
         let mut value = der::Reader::new(extension.expect(der::OCTET_STRING)?.contents);
         extension.end()?;
+        if id == KEY_USAGE {
+            let bits = value.expect(der::BIT_STRING)?.contents;
+            value.end()?;
+            // The first byte says how many bits of the last are unused; there may be a ninth bit behind.
+            let [_, first, ..] = bits else {
+                return Err(Malformed);
+            };
+            return match self.key_usage.replace(*first) {
+                None => Ok(()),
+                Some(_) => Err(Malformed),
+            };
+        }
         let field = match id {
             SUBJECT_ALT_NAME => &mut self.alternative_names,
             EXT_KEY_USAGE => &mut self.extended_key_usage,
@@ -107,6 +123,13 @@ impl<'a> Fields<'a> {
     /// Whether it names itself as its issuer.
     pub(crate) fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
+    }
+
+    /// Whether the key may sign handshakes: keyUsage says so, or there is none (RFC 5246 §7.4.2).
+    pub(crate) fn may_sign(&self) -> bool {
+        const DIGITAL_SIGNATURE: u8 = 0x80;
+        self.key_usage
+            .is_none_or(|usage| usage & DIGITAL_SIGNATURE != 0)
     }
 
     /// Whether extKeyUsage has this purpose; `None` without extKeyUsage.

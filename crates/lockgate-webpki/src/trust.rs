@@ -127,6 +127,10 @@ impl<'a> Trust<'a> {
         } else {
             self.check_issued(peer, own, purpose, time)?;
         }
+        // webpki leaves this one to us.
+        if !fields.may_sign() {
+            return Err(CertificateError::WrongUsage);
+        }
         if let Some(name) = name {
             chain::check_name(own, name)?;
         }

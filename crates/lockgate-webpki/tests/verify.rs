@@ -7,7 +7,9 @@ use lockgate_dtls::certificate::{CertificateError, CertificateType, PeerCertific
 use lockgate_webpki::{
     MAX_CERTIFICATES, MAX_SAME_SUBJECT, Policy, ServerName, Source, Time, Usage,
 };
-use rcgen::{ExtendedKeyUsagePurpose, GeneralSubtree, NameConstraints, SerialNumber};
+use rcgen::{
+    ExtendedKeyUsagePurpose, GeneralSubtree, KeyUsagePurpose, NameConstraints, SerialNumber,
+};
 
 #[test]
 fn chains_of_one_to_three_certificates() {
@@ -296,6 +298,43 @@ fn purposes() {
     }
     assert_eq!(verdict(&lenient, &[&silent], CLIENT, AT), Ok(()));
     assert_eq!(verdict(&strict, &[&silent], CLIENT, AT), wrong);
+}
+
+#[test]
+fn a_key_that_may_not_sign() {
+    let root = Ca::root("root");
+    let verifier = trusting(&root);
+    for (usages, expected) in [
+        (vec![], Ok(())),
+        (vec![KeyUsagePurpose::DigitalSignature], Ok(())),
+        (
+            vec![
+                KeyUsagePurpose::DigitalSignature,
+                KeyUsagePurpose::DecipherOnly,
+            ],
+            Ok(()),
+        ),
+        (
+            vec![KeyUsagePurpose::KeyEncipherment],
+            Err(CertificateError::WrongUsage),
+        ),
+        (
+            vec![KeyUsagePurpose::KeyAgreement, KeyUsagePurpose::DecipherOnly],
+            Err(CertificateError::WrongUsage),
+        ),
+    ] {
+        let mut params = client();
+        params.key_usages = usages;
+        let leaf = root.issue(&params);
+        assert_eq!(verdict(&verifier, &[&leaf], CLIENT, AT), expected);
+        // Pinned or not.
+        let leaf = params.self_signed(&p256()).unwrap().der().to_vec();
+        let verifier = builder()
+            .anchors(&Source::new("device.der", leaf.clone()))
+            .unwrap()
+            .build();
+        assert_eq!(verdict(&verifier, &[&leaf], CLIENT, AT), expected);
+    }
 }
 
 #[test]
