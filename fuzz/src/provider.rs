@@ -91,6 +91,7 @@ impl Provider for FuzzProvider {
     type Hash = rustcrypto::Hash;
     type Hmac = rustcrypto::Hmac;
     type Mask = rustcrypto::Mask;
+    type KeyExchange = lockgate_dtls::crypto::NoKeyExchange;
 
     fn supports_aead(&self, algorithm: AeadAlgorithm) -> bool {
         self.inner.supports_aead(algorithm)

@@ -42,7 +42,7 @@ pub use self::aead::AeadKey;
 pub use self::hash::{Hash, Hmac};
 pub use self::mask::Mask;
 
-use lockgate_dtls::crypto::{AeadAlgorithm, CryptoError, HashAlgorithm, Provider};
+use lockgate_dtls::crypto::{AeadAlgorithm, CryptoError, HashAlgorithm, NoKeyExchange, Provider};
 
 /// The provider: AWS-LC's algorithms and its random generator.
 ///
@@ -56,6 +56,7 @@ impl Provider for AwsLc {
     type Hash = Hash;
     type Hmac = Hmac;
     type Mask = Mask;
+    type KeyExchange = NoKeyExchange;
 
     fn supports_aead(&self, _: AeadAlgorithm) -> bool {
         true

@@ -22,6 +22,7 @@ extern crate alloc;
 mod address;
 mod association;
 mod bytes;
+pub mod certificate;
 pub mod config;
 mod connection;
 pub mod crypto;

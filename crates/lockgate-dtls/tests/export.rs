@@ -385,6 +385,7 @@ fn a_session_that_cannot_be_served_here_is_refused_with_its_lease_unburnt() {
         type Hash = <common::TestProvider as Provider>::Hash;
         type Hmac = <common::TestProvider as Provider>::Hmac;
         type Mask = <common::TestProvider as Provider>::Mask;
+        type KeyExchange = <common::TestProvider as Provider>::KeyExchange;
 
         fn supports_aead(&self, algorithm: AeadAlgorithm) -> bool {
             algorithm == AeadAlgorithm::Aes128Gcm

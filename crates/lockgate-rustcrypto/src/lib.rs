@@ -78,7 +78,7 @@ pub use self::random::RandomSource;
 
 use core::fmt;
 
-use lockgate_dtls::crypto::{AeadAlgorithm, CryptoError, HashAlgorithm, Provider};
+use lockgate_dtls::crypto::{AeadAlgorithm, CryptoError, HashAlgorithm, NoKeyExchange, Provider};
 
 /// The provider: the algorithms of the `RustCrypto` project and the random source `R`.
 #[derive(Clone, Copy, Default)]
@@ -105,6 +105,7 @@ impl<R: RandomSource> Provider for RustCrypto<R> {
     type Hash = Hash;
     type Hmac = Hmac;
     type Mask = Mask;
+    type KeyExchange = NoKeyExchange;
 
     fn supports_aead(&self, algorithm: AeadAlgorithm) -> bool {
         AeadKey::supports(algorithm)

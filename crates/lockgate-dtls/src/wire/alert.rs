@@ -28,8 +28,22 @@ impl AlertDescription {
     pub const RECORD_OVERFLOW: Self = Self(22);
     /// `handshake_failure`: no acceptable set of parameters.
     pub const HANDSHAKE_FAILURE: Self = Self(40);
+    /// `bad_certificate`: a certificate that is corrupt, or whose signatures do not verify.
+    pub const BAD_CERTIFICATE: Self = Self(42);
+    /// `unsupported_certificate`: a certificate of a type that is not supported.
+    pub const UNSUPPORTED_CERTIFICATE: Self = Self(43);
+    /// `certificate_revoked`: a certificate that its authority has withdrawn.
+    pub const CERTIFICATE_REVOKED: Self = Self(44);
+    /// `certificate_expired`: a certificate out of its time.
+    pub const CERTIFICATE_EXPIRED: Self = Self(45);
+    /// `certificate_unknown`: a certificate that is not acceptable for another reason.
+    pub const CERTIFICATE_UNKNOWN: Self = Self(46);
     /// `illegal_parameter`: a field out of range or inconsistent with others.
     pub const ILLEGAL_PARAMETER: Self = Self(47);
+    /// `unknown_ca`: a certificate from an authority that is not known.
+    pub const UNKNOWN_CA: Self = Self(48);
+    /// `access_denied`: a valid certificate whose owner may not come in.
+    pub const ACCESS_DENIED: Self = Self(49);
     /// `decode_error`: a message that cannot be decoded.
     pub const DECODE_ERROR: Self = Self(50);
     /// `decrypt_error`: a cryptographic check of the handshake failed.
@@ -46,8 +60,12 @@ impl AlertDescription {
     pub const NO_RENEGOTIATION: Self = Self(100);
     /// `unsupported_extension`: an extension that was not offered.
     pub const UNSUPPORTED_EXTENSION: Self = Self(110);
+    /// `unrecognized_name`: no such host name here (RFC 6066).
+    pub const UNRECOGNIZED_NAME: Self = Self(112);
     /// `unknown_psk_identity`: no key for this PSK identity (RFC 4279).
     pub const UNKNOWN_PSK_IDENTITY: Self = Self(115);
+    /// `no_application_protocol`: no common application protocol (RFC 7301).
+    pub const NO_APPLICATION_PROTOCOL: Self = Self(120);
 
     /// The registry's name, or `None` for an unknown description.
     pub const fn name(self) -> Option<&'static str> {
@@ -57,7 +75,14 @@ impl AlertDescription {
             Self::BAD_RECORD_MAC => "bad_record_mac",
             Self::RECORD_OVERFLOW => "record_overflow",
             Self::HANDSHAKE_FAILURE => "handshake_failure",
+            Self::BAD_CERTIFICATE => "bad_certificate",
+            Self::UNSUPPORTED_CERTIFICATE => "unsupported_certificate",
+            Self::CERTIFICATE_REVOKED => "certificate_revoked",
+            Self::CERTIFICATE_EXPIRED => "certificate_expired",
+            Self::CERTIFICATE_UNKNOWN => "certificate_unknown",
             Self::ILLEGAL_PARAMETER => "illegal_parameter",
+            Self::UNKNOWN_CA => "unknown_ca",
+            Self::ACCESS_DENIED => "access_denied",
             Self::DECODE_ERROR => "decode_error",
             Self::DECRYPT_ERROR => "decrypt_error",
             Self::PROTOCOL_VERSION => "protocol_version",
@@ -66,7 +91,9 @@ impl AlertDescription {
             Self::USER_CANCELED => "user_canceled",
             Self::NO_RENEGOTIATION => "no_renegotiation",
             Self::UNSUPPORTED_EXTENSION => "unsupported_extension",
+            Self::UNRECOGNIZED_NAME => "unrecognized_name",
             Self::UNKNOWN_PSK_IDENTITY => "unknown_psk_identity",
+            Self::NO_APPLICATION_PROTOCOL => "no_application_protocol",
             _ => return None,
         })
     }

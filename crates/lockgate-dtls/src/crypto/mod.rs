@@ -4,7 +4,15 @@
 //! The engine derives and keeps bare keys; an expanded key ([`Provider::AeadKey`]) is made when it is
 //! needed and may be dropped at any time.
 
+mod exchange;
+mod signature;
+
 use core::fmt;
+
+pub use exchange::{
+    KeyExchange, MAX_PUBLIC_VALUE_LEN, MAX_SHARED_SECRET_LEN, NamedGroup, NoKeyExchange,
+};
+pub use signature::{KeyType, MAX_SIGNATURE_LEN, PublicKey, SignatureScheme, SigningKey};
 
 /// Length of the nonce of every AEAD that TLS uses, in bytes (RFC 5116).
 pub const NONCE_LEN: usize = 12;
@@ -140,6 +148,10 @@ pub enum CryptoError {
     Unauthenticated,
     /// The random generator failed or has not been seeded.
     NoRandomness,
+    /// A public value of the peer's that is no point of its group, or leads to a secret of zeros.
+    BadPublicValue,
+    /// The signature does not verify, or the key is not one that its scheme takes.
+    BadSignature,
 }
 
 impl fmt::Display for CryptoError {
@@ -149,6 +161,8 @@ impl fmt::Display for CryptoError {
             Self::BadLength => "a length does not fit the algorithm",
             Self::Unauthenticated => "the authentication tag does not verify",
             Self::NoRandomness => "no random numbers can be had",
+            Self::BadPublicValue => "the peer's public value is not valid in its group",
+            Self::BadSignature => "the signature does not verify",
         })
     }
 }
@@ -165,6 +179,8 @@ pub trait Provider {
     type Hmac: Hmac;
     /// A keyed function of 16-byte samples.
     type Mask: Mask;
+    /// An ephemeral private key; [`NoKeyExchange`] where there is none.
+    type KeyExchange: KeyExchange;
 
     /// Whether [`Provider::aead_key`] can make a key for `algorithm`. Suites without support are not offered.
     fn supports_aead(&self, algorithm: AeadAlgorithm) -> bool;
@@ -186,6 +202,37 @@ pub trait Provider {
 
     /// Fills `out` with bytes from a cryptographic random generator.
     fn random(&mut self, out: &mut [u8]) -> Result<(), CryptoError>;
+
+    /// Whether [`Provider::key_exchange`] knows `group`. Groups without support are not offered. None is, unless a
+    /// provider says otherwise.
+    fn supports_group(&self, _group: NamedGroup) -> bool {
+        false
+    }
+
+    /// Makes an ephemeral key pair in `group`.
+    fn key_exchange(&mut self, _group: NamedGroup) -> Result<Self::KeyExchange, CryptoError> {
+        Err(CryptoError::Unsupported)
+    }
+
+    /// Whether [`Provider::verify`] knows `scheme`. Schemes without support are not offered. None is, unless a provider
+    /// says otherwise.
+    fn supports_scheme(&self, _scheme: SignatureScheme) -> bool {
+        false
+    }
+
+    /// Checks `signature` of `message` under the peer's key.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadSignature`] also for a key of another type than the scheme's, or one that cannot be decoded.
+    fn verify(
+        &self,
+        _scheme: SignatureScheme,
+        _key: PublicKey<'_>,
+        _message: &[u8],
+        _signature: &[u8],
+    ) -> Result<(), CryptoError> {
+        Err(CryptoError::Unsupported)
+    }
 }
 
 /// An expanded AEAD key. Implementations must not keep anything of what they protect.
