@@ -5,6 +5,8 @@
 mod aes_ni;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod vectors;
 
 use lockgate_dtls::crypto::{AeadAlgorithm, AeadKey as _, CryptoError, NONCE_LEN};
 

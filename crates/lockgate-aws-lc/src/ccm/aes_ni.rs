@@ -15,7 +15,7 @@ use std::arch::x86_64::{
     _mm_slli_si128, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_xor_si128,
 };
 
-use lockgate_dtls::crypto::{CryptoError, NONCE_LEN};
+use lockgate_dtls::crypto::CryptoError;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -56,11 +56,18 @@ impl Key<AES_256> {
 impl<const ROUND_KEYS: usize> Key<ROUND_KEYS> {
     /// Encrypts all of `in_out` but the last `tag_len` bytes, which the tag takes.
     ///
-    /// The caller sees to it that there is room for the tag, 8 or 16 bytes, and that the text is shorter than 16 MiB.
-    pub(super) fn seal(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], in_out: &mut [u8], tag_len: u8) {
+    /// The caller sees to it that there is room for the tag and that 15 - `NONCE_LEN` bytes hold the text's length. TLS
+    /// has one length of nonces and two of tags; all that the mode has can be used, so that more vectors apply.
+    pub(super) fn seal<const NONCE_LEN: usize>(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        in_out: &mut [u8],
+        tag_len: u8,
+    ) {
         let (text, room) = in_out.split_at_mut(in_out.len() - usize::from(tag_len));
         // SAFETY: `self` exists, so the features of `run` are there.
-        let tag = unsafe { run::<false, ROUND_KEYS>(&self.0, nonce, aad, text, room.len()) };
+        let tag = unsafe { run::<false, _, _>(&self.0, nonce, aad, text, room.len()) };
         room.copy_from_slice(&tag[..room.len()]);
     }
 
@@ -70,7 +77,7 @@ impl<const ROUND_KEYS: usize> Key<ROUND_KEYS> {
     ///
     /// # Errors
     /// [`CryptoError::Unauthenticated`], and zeros instead of the text.
-    pub(super) fn open(
+    pub(super) fn open<const NONCE_LEN: usize>(
         &self,
         nonce: &[u8; NONCE_LEN],
         aad: &[u8],
@@ -79,7 +86,7 @@ impl<const ROUND_KEYS: usize> Key<ROUND_KEYS> {
     ) -> Result<(), CryptoError> {
         let (text, tag) = in_out.split_at_mut(in_out.len() - usize::from(tag_len));
         // SAFETY: `self` exists, so the features of `run` are there.
-        let right = unsafe { run::<true, ROUND_KEYS>(&self.0, nonce, aad, text, tag.len()) };
+        let right = unsafe { run::<true, _, _>(&self.0, nonce, aad, text, tag.len()) };
         if same_tag(&right, tag) {
             Ok(())
         } else {
@@ -90,12 +97,11 @@ impl<const ROUND_KEYS: usize> Key<ROUND_KEYS> {
     }
 }
 
-/// Whether `tag`, of 8 or 16 bytes, begins `right`: in constant time, by words instead of bytes.
+/// Whether `right` begins with `tag`: in constant time, by words as far as they go.
 pub(super) fn same_tag(right: &[u8; BLOCK_LEN], tag: &[u8]) -> bool {
-    let (right, _) = right.as_chunks::<8>();
-    let (tag, rest) = tag.as_chunks::<8>();
-    let mut same = rest.ct_eq(&[]);
-    for (right, tag) in right.iter().zip(tag) {
+    let (words, rest) = tag.as_chunks::<8>();
+    let mut same = rest.ct_eq(&right[8 * words.len()..tag.len()]);
+    for (right, tag) in right.as_chunks::<8>().0.iter().zip(words) {
         same &= u64::from_ne_bytes(*right).ct_eq(&u64::from_ne_bytes(*tag));
     }
     same.into()
@@ -226,7 +232,7 @@ fn rounds<const ROUND_KEYS: usize>(keys: &[__m128i; ROUND_KEYS], mut block: __m1
 ///
 /// Every block below is either before its first round, the first key added, or before its last.
 #[target_feature(enable = "aes,ssse3")]
-fn run<const OPEN: bool, const ROUND_KEYS: usize>(
+fn run<const OPEN: bool, const ROUND_KEYS: usize, const NONCE_LEN: usize>(
     keys: &[__m128i; ROUND_KEYS],
     nonce: &[u8; NONCE_LEN],
     aad: &[u8],
@@ -238,14 +244,16 @@ fn run<const OPEN: bool, const ROUND_KEYS: usize>(
     let between = xor(first, last);
 
     let nonce = partial(nonce) << 8;
-    // Three bytes are left for the length of the text and for the counter, so L' = 2.
-    let counters = xor(from_int(nonce | 2), first);
+    // L': what the nonce leaves holds the length of the text, and the counter. Of both, 32 bits are written below.
+    let length_len = const { 14 - NONCE_LEN as u128 };
+    let counters = xor(from_int(nonce | length_len), first);
     let counter = |number: usize| {
         let number = (number as u32).to_be().cast_signed();
         xor(counters, _mm_slli_si128::<12>(_mm_cvtsi32_si128(number)))
     };
 
-    let flags = u128::from(!aad.is_empty()) << 6 | ((((tag_len - 2) / 2) << 3) | 2) as u128;
+    let tag_flag = (tag_len as u128 - 2) / 2;
+    let flags = u128::from(!aad.is_empty()) << 6 | tag_flag << 3 | length_len;
     let length = u128::from((text.len() as u32).to_be()) << 96;
     let begin = xor(from_int(flags | nonce | length), first);
     let (mut mac, for_tag) = rounds_of_two(keys, begin, counters);

@@ -225,7 +225,7 @@ fn other_lengths_are_refused() {
 #[test]
 fn a_tag_differs_in_any_bit() {
     let right = *b"sixteen bytes it";
-    for tag in [&right[..8], &right[..]] {
+    for tag in (4..=16).map(|len| &right[..len]) {
         assert!(aes_ni::same_tag(&right, tag));
         for bit in 0..8 * tag.len() {
             let mut tag = tag.to_vec();
@@ -233,7 +233,6 @@ fn a_tag_differs_in_any_bit() {
             assert!(!aes_ni::same_tag(&right, &tag), "bit {bit}");
         }
     }
-    assert!(!aes_ni::same_tag(&right, &right[..9]));
 }
 
 /// A cache holds thousands of these.
