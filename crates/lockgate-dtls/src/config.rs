@@ -166,6 +166,10 @@ impl ProtocolList {
 
 /// What both ends of one handshake and the session after it go by.
 #[derive(Clone, Copy, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "options that are on or off, each independent of the others"
+)]
 pub struct Config {
     /// Suites in order of preference; a server takes its own first that the client offers. Default
     /// [`SuiteList::default`]; those that the provider lacks are passed over.

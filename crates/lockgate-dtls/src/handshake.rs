@@ -496,12 +496,14 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             (
                 // The caller is asked about a certificate, which must have its place.
                 !certificate && !self.core.is_paused(),
-                certificate && header.length > u32::from(cx.config.max_certificate_list),
+                self.core.expects_certificate()
+                    && certificate
+                    && header.length > u32::from(cx.config.max_certificate_list),
             )
         };
         #[cfg(not(feature = "certificates"))]
         let (direct, too_long) = (!self.core.is_paused(), false);
-        if too_long && ahead {
+        if too_long && header.message_seq == self.reassembly.next() {
             self.fail(crate::error::Limit::CertificateList.into());
             return Ok(());
         }

@@ -55,6 +55,10 @@
 //! [`Provider::supports_aead`] says so, so that its suites are never offered; with groups and signature
 //! schemes it is the same.
 //!
+//! On a Cortex-M4, built for size, key exchange on P-256 adds some 8 KB of flash, with verifying 16 KB and with signing
+//! 20 KB; X25519 adds 5 KB and Ed25519 24 to 30 KB. P-384 adds 120 KB, since the arithmetic of its crate is unrolled:
+//! that is for bigger machines.
+//!
 //! There is no RSA here, neither to sign nor to verify, since the `rsa` crate needs a heap: a device talks to servers
 //! whose certificates have keys of ECDSA or Ed25519, all the way up.
 //!

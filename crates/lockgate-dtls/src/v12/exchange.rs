@@ -85,9 +85,16 @@ impl PeerKey {
 }
 
 /// The public-key part of a handshake.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what was agreed, one thing each"
+)]
 pub(super) struct Exchange<P: Provider> {
-    /// Our ephemeral key, until the peer's value is there.
+    /// Server: our ephemeral key, until the client's value is there.
+    #[cfg(feature = "endpoint")]
     pub(super) ephemeral: Option<P::KeyExchange>,
+    #[cfg(not(feature = "endpoint"))]
+    provider: core::marker::PhantomData<fn() -> P>,
     pub(super) group: NamedGroup,
     pub(super) peer_key: Option<PeerKey>,
     /// Client: our public value, and the secret that it led to.
@@ -115,7 +122,10 @@ pub(super) struct Exchange<P: Provider> {
 impl<P: Provider> Exchange<P> {
     pub(super) const fn new() -> Self {
         Self {
+            #[cfg(feature = "endpoint")]
             ephemeral: None,
+            #[cfg(not(feature = "endpoint"))]
+            provider: core::marker::PhantomData,
             group: NamedGroup(0),
             peer_key: None,
             own_public: ShortBytes::EMPTY,

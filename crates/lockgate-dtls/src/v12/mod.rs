@@ -76,6 +76,10 @@ pub(crate) enum State {
 }
 
 /// The typed part of a handshake; its bytes are lent.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what was agreed, one thing each"
+)]
 pub(crate) struct Core<P: Provider> {
     pub(crate) role: Role,
     pub(crate) state: State,
@@ -227,6 +231,17 @@ impl<P: Provider> Core<P> {
             State::Client(state) => state.is_paused(),
             #[cfg(feature = "endpoint")]
             State::Server(state) => state.is_paused(),
+            State::Established | State::Failed(_) => false,
+        }
+    }
+
+    /// Whether a `Certificate` is next.
+    #[cfg(feature = "certificates")]
+    pub(crate) fn expects_certificate(&self) -> bool {
+        match &self.state {
+            State::Client(state) => matches!(state, client::State::ExpectCertificate),
+            #[cfg(feature = "endpoint")]
+            State::Server(state) => matches!(state, server::State::ExpectCertificate),
             State::Established | State::Failed(_) => false,
         }
     }

@@ -49,7 +49,7 @@ impl<'a> CertificateMessage<'a> {
     }
 }
 
-/// `ecdsa_sign` (RFC 8422 §5.5): ECDSA and EdDSA.
+/// `ecdsa_sign` (RFC 8422 §5.5): ECDSA and `EdDSA`.
 const ECDSA_SIGN: u8 = 64;
 /// `rsa_sign` (RFC 5246 §7.4.4).
 const RSA_SIGN: u8 = 1;

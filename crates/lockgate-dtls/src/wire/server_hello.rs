@@ -11,6 +11,10 @@ use crate::suite::CipherSuite;
 
 /// A `ServerHello`, as parsed or to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "extensions that are there or not"
+)]
 pub struct ServerHello<'a> {
     /// Chosen version.
     pub version: u16,

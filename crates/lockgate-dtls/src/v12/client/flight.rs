@@ -50,7 +50,7 @@ impl<P: Provider> Core<P> {
         }
         self.send_key_exchange(scratch, Some(identity))?;
         let secret = self.derive_keys(cx, premaster)?;
-        self.finish_flight(cx, scratch, secret)
+        self.finish_flight(cx, scratch, &secret)
     }
 
     /// `ClientKeyExchange`, with the identity of a pre-shared key.
@@ -89,13 +89,13 @@ impl<P: Provider> Core<P> {
         &mut self,
         cx: &mut Context<'_, P>,
         scratch: &mut Scratch<'_>,
-        secret: Zeroizing<[u8; MASTER_SECRET_LEN]>,
+        secret: &Zeroizing<[u8; MASTER_SECRET_LEN]>,
     ) -> Result<(), StepError> {
         self.timer.new_flight();
         self.outgoing
             .change_cipher_spec(scratch.outgoing)
             .map_err(|_| Limit::Scratch)?;
-        let verify_data = self.verify_data(cx.provider, &secret, true)?;
+        let verify_data = self.verify_data(cx.provider, secret, true)?;
         self.send_message(
             scratch,
             Protection::Protected,
@@ -108,10 +108,10 @@ impl<P: Provider> Core<P> {
         self.write_protected = true;
         #[cfg(feature = "resumption")]
         if self.ticket_expected {
-            self.state = CoreState::Client(State::ExpectNewSessionTicket(secret));
+            self.state = CoreState::Client(State::ExpectNewSessionTicket(secret.clone()));
             return Ok(());
         }
-        self.expect_server_finished(cx, &secret)?;
+        self.expect_server_finished(cx, secret)?;
         Ok(())
     }
 
@@ -262,7 +262,7 @@ impl<P: Provider> Core<P> {
         let secret = self.derive_keys(cx, premaster)?;
         let Some(credential) = credential else {
             self.exchange.keeping = false;
-            return self.finish_flight(cx, scratch, secret);
+            return self.finish_flight(cx, scratch, &secret);
         };
         self.exchange.scheme = credential.scheme;
         self.outgoing.hold();
@@ -309,6 +309,6 @@ impl<P: Provider> Core<P> {
             HandshakeType::CERTIFICATE_VERIFY,
             |w| signed.emit(w),
         )?;
-        self.finish_flight(cx, scratch, secret)
+        self.finish_flight(cx, scratch, &secret)
     }
 }

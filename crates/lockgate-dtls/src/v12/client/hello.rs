@@ -121,7 +121,7 @@ impl<P: Provider> Core<P> {
             ..ClientHello::new(DTLS_1_2, &random)
         };
         #[cfg(feature = "certificates")]
-        let hello = offers.offer(hello, config);
+        let hello = offers.offer(&hello, config);
         self.send_message(
             scratch,
             Protection::ClearText,
@@ -302,17 +302,17 @@ impl<P: Provider> Core<P> {
         hello: &ServerHello<'_>,
     ) -> Result<(), HandshakeError> {
         let own = (
-            &config.own_certificate_types,
+            config.own_certificate_types,
             hello.client_certificate_type,
             ExtensionType::CLIENT_CERTIFICATE_TYPE,
         );
         let peer = (
-            &config.peer_certificate_types,
+            config.peer_certificate_types,
             hello.server_certificate_type,
             ExtensionType::SERVER_CERTIFICATE_TYPE,
         );
         let agree =
-            |(offered, chosen, extension): (&CertificateTypes, Option<u8>, ExtensionType)| {
+            |(offered, chosen, extension): (CertificateTypes, Option<u8>, ExtensionType)| {
                 let Some(chosen) = chosen else {
                     return Ok(CertificateType::X509);
                 };
@@ -387,7 +387,7 @@ impl<P: Provider> Core<P> {
 
 /// Whether an extension says which certificate types we take: not when X.509 is all there is (RFC 7250 §4.1).
 #[cfg(feature = "certificates")]
-fn is_offered(types: &CertificateTypes) -> bool {
+fn is_offered(types: CertificateTypes) -> bool {
     types.contains(CertificateType::RawPublicKey)
 }
 
@@ -419,11 +419,11 @@ impl Offers {
         if !config.peer_certificate_types.is_empty() {
             self.schemes = list16(config.usable_schemes(provider).map(|scheme| scheme.0));
         }
-        self.own_types = list8(&config.own_certificate_types);
-        self.peer_types = list8(&config.peer_certificate_types);
+        self.own_types = list8(config.own_certificate_types);
+        self.peer_types = list8(config.peer_certificate_types);
     }
 
-    fn offer<'a>(&'a self, hello: ClientHello<'a>, config: &'a Config) -> ClientHello<'a> {
+    fn offer<'a>(&'a self, hello: &ClientHello<'a>, config: &'a Config) -> ClientHello<'a> {
         fn some(bytes: &[u8]) -> Option<&[u8]> {
             (!bytes.is_empty()).then_some(bytes)
         }
@@ -434,7 +434,7 @@ impl Offers {
             protocols: some(config.protocols.as_bytes()),
             client_certificate_types: some(self.own_types.as_slice()),
             server_certificate_types: some(self.peer_types.as_slice()),
-            ..hello
+            ..*hello
         }
     }
 }
@@ -451,7 +451,7 @@ fn list16<const N: usize>(values: impl Iterator<Item = u16>) -> List<N> {
 }
 
 #[cfg(feature = "certificates")]
-fn list8<const N: usize>(types: &CertificateTypes) -> List<N> {
+fn list8<const N: usize>(types: CertificateTypes) -> List<N> {
     let mut bytes = [0; N];
     let mut len = 0;
     if is_offered(types) {

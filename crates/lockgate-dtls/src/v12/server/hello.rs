@@ -69,6 +69,8 @@ impl<P: Provider> Core<P> {
                 let Some(jar) = &mut cx.tickets else {
                     return false;
                 };
+                // Keys that are too old go first.
+                let _ = jar.rotate(cx.provider, cx.now);
                 let Some((len, renew)) = jar.open(ticket, &mut *plaintext) else {
                     return false;
                 };
@@ -139,13 +141,12 @@ impl<P: Provider> Core<P> {
                         this.resumable = Some(Resumable::new(&parts));
                     }
                 }
-                match this.resumable.take().filter(|_| go_on) {
-                    Some(session) => this.go_on(cx, message, hello, scratch, &session)?,
-                    None => {
-                        this.session_id = ShortBytes::EMPTY;
-                        this.exchange.renew_ticket = false;
-                        this.begin_full(cx, message, hello, scratch)?;
-                    }
+                if let Some(session) = this.resumable.take().filter(|_| go_on) {
+                    this.go_on(cx, message, hello, scratch, &session)?;
+                } else {
+                    this.session_id = ShortBytes::EMPTY;
+                    this.exchange.renew_ticket = false;
+                    this.begin_full(cx, message, hello, scratch)?;
                 }
                 Ok(())
             },
@@ -236,7 +237,7 @@ impl<P: Provider> Core<P> {
             schemes: hello.signature_algorithms.unwrap_or_default(),
             groups: hello.supported_groups,
             certificate_types: common_types(
-                &config.own_certificate_types,
+                config.own_certificate_types,
                 hello.server_certificate_types,
             ),
             key_types: (
@@ -389,7 +390,7 @@ impl<P: Provider> Core<P> {
             return Ok(None);
         }
         let common = common_types(
-            &config.peer_certificate_types,
+            config.peer_certificate_types,
             hello.client_certificate_types,
         );
         let chosen = common.iter().next();
@@ -724,7 +725,7 @@ fn common_group<P: Provider>(
 }
 
 /// Of our certificate types those that the peer takes; one that does not say takes X.509 (RFC 7250 §4.2).
-fn common_types(ours: &CertificateTypes, theirs: Option<&[u8]>) -> CertificateTypes {
+fn common_types(ours: CertificateTypes, theirs: Option<&[u8]>) -> CertificateTypes {
     let mut common = [CertificateType::X509; 2];
     let mut len = 0;
     let fits = |ours: CertificateType| match theirs {
