@@ -1,0 +1,123 @@
+//! Our errors in words that `config.json` maps to the runner's.
+//!
+//! The runner looks for a text in what we print, so every fault has a code in brackets that is part of no other.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use lockgate_dtls::{
+    ApiError, CloseReason, DropReason, HandshakeError, PeerIncompatible, PeerMisbehaved, SendError,
+};
+
+use lockgate_dtls::wire::HandshakeType;
+
+/// Why the shim does not exit with 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The test asks for what we do not have (yet).
+    NotImplemented(String),
+    /// Something went wrong, as the test may well want.
+    Fault {
+        /// The code, without its brackets.
+        code: Cow<'static, str>,
+        /// What went wrong, for people.
+        text: String,
+    },
+}
+
+impl Failure {
+    /// A fault of this code.
+    pub(crate) fn new(code: impl Into<Cow<'static, str>>, text: impl fmt::Display) -> Self {
+        Self::Fault {
+            code: code.into(),
+            text: text.to_string(),
+        }
+    }
+
+    /// The runner expected something that is not so.
+    pub(crate) fn expectation(text: impl fmt::Display) -> Self {
+        Self::new("expectation", text)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotImplemented(what) => write!(f, "not implemented: {what}"),
+            Self::Fault { code, text } => write!(f, "[{code}] {text}"),
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::new("api-misuse", error)
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        Self::new("send", error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new("runner-connection", error)
+    }
+}
+
+impl From<CloseReason> for Failure {
+    fn from(reason: CloseReason) -> Self {
+        Self::new(code_of(reason), reason)
+    }
+}
+
+fn code_of(reason: CloseReason) -> Cow<'static, str> {
+    use {CloseReason as C, HandshakeError as H, PeerIncompatible as I, PeerMisbehaved as M};
+    let code = match reason {
+        C::HandshakeFailed(H::PeerAlert(alert)) | C::PeerAlert(alert) => {
+            return format!("peer-alert-{}", alert.0).into();
+        }
+        C::HandshakeFailed(H::PeerMisbehaved(fault)) => match fault {
+            M::Malformed(HandshakeType::CLIENT_HELLO) => "malformed-client-hello",
+            M::Malformed(_) => "malformed-message",
+            M::Unexpected(_) | M::FinishedInClearText => "unexpected-message",
+            M::IncorrectFinished => "incorrect-finished",
+            M::UnsolicitedExtension(_) => "unsolicited-extension",
+            M::IllegalChoice => "illegal-choice",
+            M::TooManyCookies => "too-many-cookies",
+            M::RenegotiationInfo => "renegotiation-info",
+        },
+        C::HandshakeFailed(H::PeerIncompatible(lack)) => match lack {
+            I::NoCommonCipherSuite => "no-common-suite",
+            I::NoCommonVersion => "no-common-version",
+            I::ExtendedMasterSecretRequired => "no-extended-master-secret",
+            I::ConnectionIdTooLong => "connection-id-too-long",
+            I::NullCompressionRequired => "no-null-compression",
+        },
+        C::HandshakeFailed(H::Timeout(_)) => "handshake-timeout",
+        C::HandshakeFailed(H::UnknownPskIdentity { .. } | H::NoPskAnswer) => "no-psk",
+        C::HandshakeFailed(H::Limit(_)) | C::Limit(_) => "limit",
+        C::HandshakeFailed(H::Canceled) | C::Local => "closed-by-us",
+        C::HandshakeFailed(H::Restarted) | C::Replaced => "restarted",
+        C::HandshakeFailed(H::Crypto(_)) => "crypto",
+        C::PeerClosed => "closed-by-peer",
+    };
+    code.into()
+}
+
+/// The fault that a dropped record shows while a handshake is under way, where the runner wants one to end there.
+///
+/// What anybody can send in clear text ends no handshake of ours: the engine drops it, and names the reason. These tests
+/// want to see that the fault was noticed, and by its name; the shim ends the connection in the engine's stead.
+pub(crate) fn of_drop(reason: DropReason) -> Option<Failure> {
+    let code = match reason {
+        DropReason::ClearTextApplicationData => "clear-text-application-data",
+        _ => return None,
+    };
+    Some(Failure::new(
+        code,
+        format_args!("a record was dropped: {reason}"),
+    ))
+}
