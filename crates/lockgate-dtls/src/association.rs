@@ -3,13 +3,15 @@
 use core::fmt;
 use core::ops::Range;
 
-#[cfg(any(feature = "endpoint", feature = "exporter"))]
+#[cfg(any(feature = "resumption", feature = "exporter"))]
 use zeroize::Zeroize;
 
 use crate::bytes::{OwnCid, PeerCid};
 use crate::config::{AeadLimits, Config, Padding};
 use crate::crypto::{CryptoError, Provider};
 use crate::drop_reason::DropReason;
+#[cfg(feature = "endpoint")]
+use crate::error::PeerMisbehaved;
 use crate::error::{Limit, SendError};
 use crate::lease::Lease;
 use crate::record::{
@@ -22,8 +24,12 @@ use crate::wire::{
     Alert, AlertDescription, AlertLevel, ContentType, DTLS_1_2, HandshakeHeader, HandshakeType,
     MAX_PLAINTEXT_LEN, RECORD_HEADER_LEN, Reader, RecordHeader, Writer,
 };
-#[cfg(feature = "endpoint")]
-use crate::wire::{HANDSHAKE_HEADER_LEN, VERIFY_DATA_LEN};
+#[cfg(feature = "resumption")]
+use crate::{
+    flight::{ENTRY_HEADER_LEN, Outgoing, Protection},
+    transmit::{Records, emit_flight},
+    wire::VERIFY_DATA_LEN,
+};
 
 /// The epoch of every protected record: there is no renegotiation.
 const EPOCH: u16 = 1;
@@ -37,19 +43,92 @@ pub enum Role {
     Server,
 }
 
+/// A last flight without a ticket: `ChangeCipherSpec` and `Finished`, each behind a header of the flight's.
+#[cfg(feature = "resumption")]
+const LAST_FLIGHT_LEN: usize = 2 * ENTRY_HEADER_LEN + VERIFY_DATA_LEN;
+
 /// What a repeat of our last flight needs, and until when: for twice the maximum segment lifetime (RFC 6347 §4.2.4).
-#[cfg(feature = "endpoint")]
-#[derive(Clone, Debug)]
+#[cfg(feature = "resumption")]
 pub(crate) struct LastFlight {
     /// Until when the peer may ask for it.
     pub(crate) until: Instant,
     /// The next record number of epoch 0.
-    pub(crate) epoch_0_next: u64,
-    /// The number of our `Finished`.
-    pub(crate) message_seq: u16,
-    pub(crate) verify_data: [u8; VERIFY_DATA_LEN],
-    /// It is to go out.
-    pub(crate) pending: bool,
+    epoch_0_next: u64,
+    /// The peer repeated its flight so often that ours went out again.
+    flight: Outgoing,
+    memory: FlightMemory,
+}
+
+#[cfg(feature = "resumption")]
+enum FlightMemory {
+    Short([u8; LAST_FLIGHT_LEN]),
+    #[cfg(feature = "endpoint")]
+    Long(alloc::boxed::Box<[u8]>),
+}
+
+#[cfg(feature = "resumption")]
+impl FlightMemory {
+    fn get(&mut self) -> &mut [u8] {
+        match self {
+            Self::Short(bytes) => bytes,
+            #[cfg(feature = "endpoint")]
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(feature = "resumption")]
+impl LastFlight {
+    /// An empty one with room for `Finished`, and for a ticket message of so many bytes.
+    #[cfg_attr(
+        not(feature = "endpoint"),
+        expect(unused_variables, reason = "only a server gives tickets")
+    )]
+    pub(crate) fn new(until: Instant, epoch_0_next: u64, ticket_len: usize) -> Self {
+        #[cfg(feature = "endpoint")]
+        let memory = if ticket_len == 0 {
+            FlightMemory::Short([0; LAST_FLIGHT_LEN])
+        } else {
+            let len = LAST_FLIGHT_LEN + ENTRY_HEADER_LEN + ticket_len;
+            FlightMemory::Long(alloc::vec![0; len].into_boxed_slice())
+        };
+        #[cfg(not(feature = "endpoint"))]
+        let memory = FlightMemory::Short([0; LAST_FLIGHT_LEN]);
+        Self {
+            until,
+            epoch_0_next,
+            flight: Outgoing::default(),
+            memory,
+        }
+    }
+
+    /// Adds a message; the room has been counted.
+    pub(crate) fn message(
+        &mut self,
+        protection: Protection,
+        msg_type: HandshakeType,
+        message_seq: u16,
+        body: &[u8],
+    ) {
+        let added =
+            self.flight
+                .message(self.memory.get(), protection, msg_type, message_seq, |w| {
+                    w.put(body)
+                });
+        debug_assert!(added.is_ok());
+    }
+
+    /// Adds the end of the flight.
+    pub(crate) fn finish(&mut self, message_seq: u16, verify_data: &[u8; VERIFY_DATA_LEN]) {
+        let added = self.flight.change_cipher_spec(self.memory.get());
+        debug_assert!(added.is_ok());
+        self.message(
+            Protection::Protected,
+            HandshakeType::FINISHED,
+            message_seq,
+            verify_data,
+        );
+    }
 }
 
 /// An established session: bare keys, sequence numbers, connection IDs. Nothing in it points to the handshake that
@@ -60,8 +139,23 @@ pub struct Association {
     pub(crate) write_next: u64,
     pub(crate) failed_opens: u64,
     pub(crate) lease: Option<Lease>,
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     pub(crate) last_flight: Option<LastFlight>,
+    /// The number of the peer's `Finished`: what counts on from there is not a repeat.
+    #[cfg(feature = "endpoint")]
+    pub(crate) peer_message_seq: u16,
+    /// What the path is known to take in bytes of UDP payload, or 0.
+    #[cfg(feature = "endpoint")]
+    pub(crate) path_mtu: u16,
+    /// The handshake went on with an earlier session.
+    #[cfg(feature = "endpoint")]
+    pub(crate) resumed: bool,
+    /// SHA-256 of the `SubjectPublicKeyInfo` that the peer proved itself with.
+    #[cfg(feature = "certificates")]
+    pub(crate) peer_key_hash: Option<[u8; 32]>,
+    /// The agreed application protocol by its place in our list, counted from 1.
+    #[cfg(feature = "certificates")]
+    pub(crate) protocol: u8,
     #[cfg(feature = "exporter")]
     pub(crate) exporter: ExporterSecret,
     pub(crate) suite: CipherSuite,
@@ -91,7 +185,7 @@ pub(crate) enum Opened {
     /// Application data, at this place in the record.
     Application(Range2),
     /// The peer asked for our last flight again; it is pending now.
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     LastFlightAgain,
     /// The peer closed, and `close_notify` is pending as an answer.
     CloseNotify,
@@ -99,6 +193,9 @@ pub(crate) enum Opened {
     FatalAlert(AlertDescription),
     /// Renegotiation was refused; the alert is pending.
     RenegotiationRefused,
+    /// The peer broke the protocol under the session's own keys; the alert is pending.
+    #[cfg(feature = "endpoint")]
+    Misbehaved(PeerMisbehaved),
     /// Authenticated, and without consequence.
     Ignored(DropReason),
 }
@@ -145,8 +242,18 @@ impl Association {
             write_next: 0,
             failed_opens: 0,
             lease: None,
-            #[cfg(feature = "endpoint")]
+            #[cfg(feature = "resumption")]
             last_flight: None,
+            #[cfg(feature = "endpoint")]
+            peer_message_seq: 0,
+            #[cfg(feature = "endpoint")]
+            path_mtu: 0,
+            #[cfg(feature = "endpoint")]
+            resumed: false,
+            #[cfg(feature = "certificates")]
+            peer_key_hash: None,
+            #[cfg(feature = "certificates")]
+            protocol: 0,
             #[cfg(feature = "exporter")]
             exporter: agreed.exporter,
             suite: agreed.suite,
@@ -163,6 +270,12 @@ impl Association {
     /// The agreed cipher suite.
     pub const fn cipher_suite(&self) -> CipherSuite {
         self.suite
+    }
+
+    /// SHA-256 of the `SubjectPublicKeyInfo` that the peer proved itself with, if it did with one.
+    #[cfg(feature = "certificates")]
+    pub const fn peer_key_hash(&self) -> Option<&[u8; 32]> {
+        self.peer_key_hash.as_ref()
     }
 
     /// Which end we are.
@@ -184,6 +297,16 @@ impl Association {
     pub fn max_payload(&self) -> usize {
         let inner_type = usize::from(!self.peer_cid.is_empty());
         usize::from(self.peer_limit).min(MAX_PLAINTEXT_LEN) - inner_type
+    }
+
+    /// As [`Association::max_payload`], where the path takes no more.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn max_datagram_payload(&self) -> usize {
+        let by_path = match self.path_mtu {
+            0 => usize::MAX,
+            mtu => usize::from(mtu).saturating_sub(self.record_overhead()),
+        };
+        self.max_payload().min(by_path)
     }
 
     /// How many bytes a record needs before its payload.
@@ -373,8 +496,12 @@ impl Association {
 
     fn handle_alert(&mut self, content: &[u8]) -> Opened {
         let Ok(alert) = Alert::parse(content) else {
-            return Opened::Ignored(DropReason::Malformed);
+            return Opened::Ignored(DropReason::MalformedAlert);
         };
+        #[cfg(feature = "endpoint")]
+        if !matches!(content.first(), Some(1 | 2)) {
+            return self.misbehaved(PeerMisbehaved::UnknownAlertLevel);
+        }
         if alert.description == AlertDescription::CLOSE_NOTIFY {
             self.close();
             Opened::CloseNotify
@@ -387,8 +514,8 @@ impl Association {
     }
 
     #[cfg_attr(
-        not(feature = "endpoint"),
-        expect(unused_variables, reason = "only a server has a last flight")
+        not(feature = "resumption"),
+        expect(unused_variables, reason = "there is no last flight")
     )]
     fn handle_handshake(&mut self, now: Instant, content: &[u8]) -> Opened {
         let Ok((header, _)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
@@ -396,6 +523,16 @@ impl Association {
         };
         match (header.msg_type, self.role) {
             #[cfg(feature = "endpoint")]
+            (HandshakeType::FINISHED, _)
+                if header
+                    .message_seq
+                    .wrapping_sub(self.peer_message_seq)
+                    .wrapping_sub(1)
+                    < 0x7fff =>
+            {
+                self.misbehaved(PeerMisbehaved::MessageAfterFinished)
+            }
+            #[cfg(feature = "resumption")]
             (HandshakeType::FINISHED, _) => self.on_repeated_finished(now),
             (HandshakeType::CLIENT_HELLO, Role::Server)
             | (HandshakeType::HELLO_REQUEST, Role::Client) => {
@@ -410,19 +547,34 @@ impl Association {
     }
 
     /// An authenticated repeat of the peer's `Finished`: our last flight was lost.
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     fn on_repeated_finished(&mut self, now: Instant) -> Opened {
         match self
             .last_flight
             .as_mut()
             .filter(|flight| now <= flight.until)
         {
-            Some(flight) => {
-                flight.pending = true;
+            Some(last) => {
+                last.flight.rewind();
                 Opened::LastFlightAgain
             }
             None => Opened::Ignored(DropReason::DuplicateMessage),
         }
+    }
+
+    /// Ends the session over what the peer said under its keys.
+    #[cfg(feature = "endpoint")]
+    fn misbehaved(&mut self, what: PeerMisbehaved) -> Opened {
+        self.closed = true;
+        self.pending_alert = Some(Alert::fatal(what.alert()));
+        Opened::Misbehaved(what)
+    }
+
+    /// Ends the session with an alert of the caller's.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn abort(&mut self, alert: AlertDescription) {
+        self.closed = true;
+        self.pending_alert = Some(Alert::fatal(alert));
     }
 
     /// Makes `close_notify` pending and takes nothing in any more.
@@ -437,7 +589,7 @@ impl Association {
 
     /// Whether [`Association::poll_transmit`] has something to write.
     pub(crate) fn is_pending(&self) -> bool {
-        #[cfg(feature = "endpoint")]
+        #[cfg(feature = "resumption")]
         if self.last_flight_is_pending() {
             return true;
         }
@@ -451,7 +603,7 @@ impl Association {
         config: &Config,
         buf: &mut [u8],
     ) -> Option<usize> {
-        #[cfg(feature = "endpoint")]
+        #[cfg(feature = "resumption")]
         if let Some(len) = self.emit_last_flight::<P>(keys, config, buf) {
             return Some(len);
         }
@@ -460,38 +612,49 @@ impl Association {
             .ok()
     }
 
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     fn last_flight_is_pending(&self) -> bool {
         self.last_flight
             .as_ref()
-            .is_some_and(|flight| flight.pending)
+            .is_some_and(|last| last.flight.is_pending())
     }
 
-    /// `ChangeCipherSpec` in epoch 0 and `Finished` in epoch 1, both under new record numbers.
-    #[cfg(feature = "endpoint")]
+    /// Our last flight, in as many datagrams as the path needs, all under new record numbers.
+    #[cfg(feature = "resumption")]
     fn emit_last_flight<P: Provider>(
         &mut self,
         keys: &KeyPair<P::AeadKey>,
         config: &Config,
         buf: &mut [u8],
     ) -> Option<usize> {
-        let flight = self.last_flight.as_mut().filter(|flight| flight.pending)?;
-        flight.pending = false;
-        let first = change_cipher_spec(flight.epoch_0_next, buf)?;
-        flight.epoch_0_next += 1;
-        let header = HandshakeHeader::whole(
-            HandshakeType::FINISHED,
-            flight.message_seq,
-            VERIFY_DATA_LEN as u32,
+        let mut last = self.last_flight.take_if(|last| last.flight.is_pending())?;
+        #[cfg(feature = "endpoint")]
+        let mtu = match self.path_mtu {
+            0 => config.mtu,
+            mtu => usize::from(mtu),
+        };
+        #[cfg(not(feature = "endpoint"))]
+        let mtu = config.mtu;
+        let len = mtu.min(buf.len());
+        let mut records = Records::<P> {
+            association: Some(self),
+            keys: Some(keys),
+            epoch_0_next: &mut last.epoch_0_next,
+            version: DTLS_1_2,
+        };
+        let written = emit_flight(
+            &mut last.flight,
+            last.memory.get(),
+            &mut records,
+            config,
+            &mut buf[..len],
         );
-        let mut finished = [0; HANDSHAKE_HEADER_LEN + VERIFY_DATA_LEN];
-        finished[..HANDSHAKE_HEADER_LEN].copy_from_slice(&header.to_bytes());
-        finished[HANDSHAKE_HEADER_LEN..].copy_from_slice(&flight.verify_data);
-        let rest = buf.get_mut(first..)?;
-        let second = self
-            .seal_into::<P>(keys, config, ContentType::HANDSHAKE, &finished, rest)
-            .ok()?;
-        Some(first + second)
+        if written == 0 {
+            // Nothing fits this buffer: do not offer it for ever.
+            last.flight.hold();
+        }
+        self.last_flight = Some(last);
+        (written > 0).then_some(written)
     }
 
     /// Keying material for the application (RFC 5705).
@@ -544,9 +707,9 @@ impl Drop for Association {
         // The traffic keys wipe themselves.
         #[cfg(feature = "exporter")]
         self.exporter.master_secret.zeroize();
-        #[cfg(feature = "endpoint")]
-        if let Some(flight) = &mut self.last_flight {
-            flight.verify_data.zeroize();
+        #[cfg(feature = "resumption")]
+        if let Some(last) = &mut self.last_flight {
+            last.memory.get().zeroize();
         }
     }
 }

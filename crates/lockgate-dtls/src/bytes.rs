@@ -78,6 +78,47 @@ impl<const N: usize> fmt::Debug for ShortBytes<N> {
     }
 }
 
+/// Up to `N` values in order, in place; `N` is at most 255.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ShortList<T, const N: usize> {
+    values: [Option<T>; N],
+}
+
+impl<T: Copy + PartialEq, const N: usize> ShortList<T, N> {
+    /// No values.
+    pub const EMPTY: Self = Self { values: [None; N] };
+
+    /// The list of `values`; what is over `N` is left out.
+    pub fn new(values: &[T]) -> Self {
+        let mut list = Self::EMPTY;
+        for (place, value) in list.values.iter_mut().zip(values) {
+            *place = Some(*value);
+        }
+        list
+    }
+
+    /// The values in order.
+    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        self.values.iter().copied().flatten()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// Whether `value` is in the list.
+    pub fn contains(&self, value: T) -> bool {
+        self.iter().any(|v| v == value)
+    }
+}
+
+impl<T: Copy + PartialEq + fmt::Debug, const N: usize> fmt::Debug for ShortList<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 /// A connection ID that we give out.
 pub type OwnCid = ShortBytes<{ crate::config::MAX_OWN_CID_LEN }>;
 /// A connection ID that the peer gave out.

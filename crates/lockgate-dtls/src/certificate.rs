@@ -17,6 +17,32 @@ pub enum CertificateType {
     RawPublicKey = 2,
 }
 
+impl CertificateType {
+    /// The type of this number in the TLS registry, if the engine knows it.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::X509),
+            2 => Some(Self::RawPublicKey),
+            _ => None,
+        }
+    }
+}
+
+/// Certificate types in order of preference.
+pub type CertificateTypes = crate::bytes::ShortList<CertificateType, 2>;
+
+/// Whether a server wants to see its clients' certificates or raw public keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Asked for; a client that shows none comes in without a name.
+    Optional,
+    /// A client that shows none is refused.
+    Required,
+}
+
 /// Why a peer's certificate or raw public key does not do. Each has an alert of its own where TLS has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -47,8 +73,8 @@ pub enum CertificateError {
     Constraint,
     /// The raw public key is not among those that we know.
     UnknownKey,
-    /// The caller's own verdict.
-    Refused,
+    /// The caller's own verdict, and what the peer is told of it.
+    Refused(AlertDescription),
     /// The verdict could not be found.
     VerifierFailed,
 }
@@ -66,7 +92,7 @@ impl CertificateError {
             Self::UnknownIssuer | Self::UnknownKey => A::UNKNOWN_CA,
             Self::Revoked => A::CERTIFICATE_REVOKED,
             Self::WrongName | Self::RevocationUnknown | Self::Constraint => A::CERTIFICATE_UNKNOWN,
-            Self::Refused => A::ACCESS_DENIED,
+            Self::Refused(alert) => alert,
             Self::VerifierFailed => A::INTERNAL_ERROR,
         }
     }
@@ -88,7 +114,7 @@ impl fmt::Display for CertificateError {
             Self::BadSignature => "a signature in the certificate chain does not verify",
             Self::Constraint => "a constraint in the certificate chain forbids it",
             Self::UnknownKey => "the raw public key is not known",
-            Self::Refused => "the certificate is refused",
+            Self::Refused(_) => "the certificate is refused",
             Self::VerifierFailed => "the certificate could not be checked",
         })
     }

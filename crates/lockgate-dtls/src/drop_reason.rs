@@ -40,11 +40,11 @@ pub enum DropReason {
     DuplicateMessage,
     /// A handshake message too far ahead.
     MessageTooFarAhead,
-    /// A fragment that contradicts an earlier one, or is empty.
+    /// An empty fragment of a message that is not, or one that lies outside of its message.
     InconsistentFragment,
     /// No room to reassemble.
     ReassemblyFull,
-    /// A `ClientHello` in fragments before its cookie: reassembling would need memory for an unproven address.
+    /// A `ClientHello` in fragments before its cookie, where there is no room, or no wish, to put it together.
     FragmentedClientHello,
     /// A `ClientHello` where no server is.
     NotAServer,
@@ -64,13 +64,23 @@ pub enum DropReason {
     ChangeCipherSpec,
     /// An alert that is only a warning, or in clear text beside an established session.
     IgnoredAlert,
+    /// An alert that is not two bytes long.
+    MalformedAlert,
+    /// A `ChangeCipherSpec` that says something else.
+    MalformedChangeCipherSpec,
+    /// A handshake record that does not hold whole fragments.
+    MalformedHandshakeRecord,
+    /// A fragment whose type or length contradicts an earlier one.
+    FragmentMismatch,
+    /// A handshake message in parts of different epochs, or one that the change of keys cuts off.
+    MixedEpochs,
     /// Nothing could be done because the provider failed.
     Internal,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 35] = [
         Self::Malformed,
         Self::UnknownContentType,
         Self::UnsupportedVersion,
@@ -100,6 +110,11 @@ impl DropReason {
         Self::Closing,
         Self::ChangeCipherSpec,
         Self::IgnoredAlert,
+        Self::MalformedAlert,
+        Self::MalformedChangeCipherSpec,
+        Self::MalformedHandshakeRecord,
+        Self::FragmentMismatch,
+        Self::MixedEpochs,
         Self::Internal,
     ];
 
@@ -135,6 +150,11 @@ impl DropReason {
             Self::Closing => "closing",
             Self::ChangeCipherSpec => "change_cipher_spec",
             Self::IgnoredAlert => "ignored_alert",
+            Self::MalformedAlert => "malformed_alert",
+            Self::MalformedChangeCipherSpec => "malformed_change_cipher_spec",
+            Self::MalformedHandshakeRecord => "malformed_handshake_record",
+            Self::FragmentMismatch => "fragment_mismatch",
+            Self::MixedEpochs => "mixed_epochs",
             Self::Internal => "internal",
         }
     }

@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use crate::certificate::CertificateError;
 use crate::crypto::CryptoError;
 use crate::wire::{AlertDescription, HandshakeType};
 
@@ -24,12 +25,18 @@ pub enum HandshakeError {
         /// The client was told. Otherwise the handshake ran on with a random key until it timed out.
         revealed: bool,
     },
+    /// The peer's certificate or raw public key was refused.
+    Certificate(CertificateError),
+    /// The caller has nothing to show that the peer takes.
+    NoCredential,
     /// The caller could not find out whether there is a key for the client's PSK identity.
     NoPskAnswer,
     /// A limit of ours was reached.
     Limit(Limit),
     /// The caller ended it.
     Canceled,
+    /// The caller ended it and told the peer this alert.
+    Aborted(AlertDescription),
     /// Another handshake from the same address took its place.
     Restarted,
     /// The provider failed.
@@ -41,6 +48,8 @@ pub enum HandshakeError {
 pub enum PeerMisbehaved {
     /// A message that cannot be decoded.
     Malformed(HandshakeType),
+    /// A `ClientHello` or `ServerHello` with an extension that cannot be decoded.
+    MalformedExtension(u16),
     /// A message that does not belong at this point.
     Unexpected(HandshakeType),
     /// `Finished` in clear text.
@@ -51,6 +60,28 @@ pub enum PeerMisbehaved {
     UnsolicitedExtension(u16),
     /// A choice that we did not offer.
     IllegalChoice,
+    /// A cipher suite that we did not offer.
+    IllegalCipherSuite,
+    /// A group that we did not offer.
+    IllegalGroup,
+    /// A signature scheme that we did not offer, or that does not fit the key.
+    IllegalSignatureScheme,
+    /// An application protocol that we did not offer.
+    IllegalProtocol,
+    /// A certificate that does not fit the suite.
+    WrongCertificateType,
+    /// A public value that is not in its group.
+    BadPublicValue,
+    /// A signature over the handshake that does not verify.
+    BadSignature,
+    /// A resumed session with other parameters than it was made with.
+    ResumptionMismatch,
+    /// An alert of a level that does not exist.
+    UnknownAlertLevel,
+    /// A handshake message when the handshake was over.
+    MessageAfterFinished,
+    /// Authenticated content that is longer than a record may be.
+    RecordOverflow,
     /// A second `HelloVerifyRequest` after its cookie was returned, beyond [`MAX_COOKIE_ROUNDS`].
     ///
     /// [`MAX_COOKIE_ROUNDS`]: crate::config::MAX_COOKIE_ROUNDS
@@ -72,6 +103,14 @@ pub enum PeerIncompatible {
     ConnectionIdTooLong,
     /// The peer offers no null compression.
     NullCompressionRequired,
+    /// No group that both have.
+    NoCommonGroup,
+    /// No signature scheme that both have and that fits the key.
+    NoCommonSignatureScheme,
+    /// No certificate type that both have (RFC 7250 §4.2).
+    NoCommonCertificateType,
+    /// No application protocol that both have (RFC 7301 §3.2).
+    NoCommonProtocol,
 }
 
 /// A limit of ours.
@@ -79,6 +118,8 @@ pub enum PeerIncompatible {
 pub enum Limit {
     /// The handshake's scratch memory.
     Scratch,
+    /// A `Certificate` message longer than [`Config::max_certificate_list`](crate::Config::max_certificate_list).
+    CertificateList,
     /// A PSK identity longer than [`MAX_PSK_IDENTITY_LEN`](crate::config::MAX_PSK_IDENTITY_LEN).
     PskIdentity,
     /// Records sealed under one key (RFC 9147 §4.5.3).
@@ -107,6 +148,12 @@ pub enum WaitingFor {
     ClientKeyExchange,
     /// The caller's answer to [`Event::PskRequested`](crate::Event::PskRequested).
     Psk,
+    /// The caller's answer to an event about certificates or resumption.
+    Caller,
+    /// The client's certificate, or the proof that it holds the key.
+    ClientCertificate,
+    /// The server's ticket, and its `Finished`.
+    NewSessionTicket,
     /// The peer's `Finished`.
     Finished,
 }
@@ -118,8 +165,12 @@ pub enum CloseReason {
     HandshakeFailed(HandshakeError),
     /// The caller closed it.
     Local,
+    /// The caller ended it and told the peer this alert.
+    Aborted(AlertDescription),
     /// The peer sent `close_notify`.
     PeerClosed,
+    /// The peer broke the protocol.
+    PeerMisbehaved(PeerMisbehaved),
     /// The peer sent a fatal alert.
     PeerAlert(AlertDescription),
     /// A newer handshake from the same address completed. Sessions with a connection ID are not found by their address,
@@ -132,19 +183,17 @@ pub enum CloseReason {
 impl HandshakeError {
     /// The alert that tells the peer, or `None` when there is nobody or nothing to tell.
     pub const fn alert(self) -> Option<AlertDescription> {
-        use {AlertDescription as A, PeerIncompatible as I, PeerMisbehaved as M};
+        use {AlertDescription as A, PeerIncompatible as I};
         Some(match self {
-            Self::PeerMisbehaved(M::Malformed(_)) => A::DECODE_ERROR,
-            Self::PeerMisbehaved(M::Unexpected(_) | M::FinishedInClearText | M::TooManyCookies) => {
-                A::UNEXPECTED_MESSAGE
-            }
-            Self::PeerMisbehaved(M::IncorrectFinished) => A::DECRYPT_ERROR,
-            Self::PeerMisbehaved(M::UnsolicitedExtension(_)) => A::UNSUPPORTED_EXTENSION,
-            Self::PeerMisbehaved(M::IllegalChoice) => A::ILLEGAL_PARAMETER,
+            Self::PeerMisbehaved(what) => what.alert(),
             Self::PeerIncompatible(I::NoCommonVersion) => A::PROTOCOL_VERSION,
             Self::UnknownPskIdentity { revealed: true } => A::UNKNOWN_PSK_IDENTITY,
-            Self::PeerMisbehaved(M::RenegotiationInfo)
-            | Self::PeerIncompatible(_)
+            Self::PeerIncompatible(I::NoCommonProtocol) => A::NO_APPLICATION_PROTOCOL,
+            Self::PeerIncompatible(I::NoCommonCertificateType) => A::UNSUPPORTED_CERTIFICATE,
+            Self::Certificate(error) => error.alert(),
+            Self::Aborted(alert) => alert,
+            Self::PeerIncompatible(_)
+            | Self::NoCredential
             // A wrong key shows as silence; the same answer as for an unknown identity.
             | Self::UnknownPskIdentity { revealed: false }
             | Self::Timeout(Timeout { waiting_for: WaitingFor::Finished, .. }) => A::HANDSHAKE_FAILURE,
@@ -155,9 +204,47 @@ impl HandshakeError {
     }
 }
 
+impl PeerMisbehaved {
+    /// The alert that tells the peer.
+    pub const fn alert(self) -> AlertDescription {
+        use AlertDescription as A;
+        match self {
+            Self::Malformed(_) | Self::MalformedExtension(_) => A::DECODE_ERROR,
+            Self::Unexpected(_)
+            | Self::FinishedInClearText
+            | Self::TooManyCookies
+            | Self::MessageAfterFinished => A::UNEXPECTED_MESSAGE,
+            Self::IncorrectFinished | Self::BadSignature => A::DECRYPT_ERROR,
+            Self::UnsolicitedExtension(_) => A::UNSUPPORTED_EXTENSION,
+            Self::IllegalChoice
+            | Self::IllegalCipherSuite
+            | Self::IllegalGroup
+            | Self::IllegalSignatureScheme
+            | Self::IllegalProtocol
+            | Self::BadPublicValue
+            | Self::ResumptionMismatch
+            | Self::UnknownAlertLevel => A::ILLEGAL_PARAMETER,
+            Self::WrongCertificateType => A::UNSUPPORTED_CERTIFICATE,
+            Self::RenegotiationInfo => A::HANDSHAKE_FAILURE,
+            Self::RecordOverflow => A::RECORD_OVERFLOW,
+        }
+    }
+}
+
 impl From<CryptoError> for HandshakeError {
     fn from(error: CryptoError) -> Self {
-        Self::Crypto(error)
+        match error {
+            // What the peer sent is the peer's fault.
+            CryptoError::BadPublicValue => Self::PeerMisbehaved(PeerMisbehaved::BadPublicValue),
+            CryptoError::BadSignature => Self::PeerMisbehaved(PeerMisbehaved::BadSignature),
+            other => Self::Crypto(other),
+        }
+    }
+}
+
+impl From<CertificateError> for HandshakeError {
+    fn from(error: CertificateError) -> Self {
+        Self::Certificate(error)
     }
 }
 
@@ -187,6 +274,9 @@ impl fmt::Display for HandshakeError {
             Self::PeerAlert(description) => write!(f, "the peer gave up: {description}"),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::UnknownPskIdentity { .. } => f.write_str("unknown PSK identity"),
+            Self::Certificate(error) => error.fmt(f),
+            Self::NoCredential => f.write_str("we have no certificate or key that the peer takes"),
+            Self::Aborted(alert) => write!(f, "ended on our side: {alert}"),
             Self::NoPskAnswer => f.write_str("the key of the PSK identity could not be looked up"),
             Self::Limit(limit) => limit.fmt(f),
             Self::Canceled => f.write_str("ended on our side"),
@@ -200,11 +290,37 @@ impl fmt::Display for PeerMisbehaved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(t) => write!(f, "malformed handshake message of type {}", t.0),
+            Self::MalformedExtension(t) => write!(f, "malformed hello extension {t}"),
             Self::Unexpected(t) => write!(f, "unexpected handshake message of type {}", t.0),
             Self::FinishedInClearText => f.write_str("Finished in clear text"),
             Self::IncorrectFinished => f.write_str("Finished does not match the transcript"),
             Self::UnsolicitedExtension(t) => write!(f, "extension {t} was not offered"),
             Self::IllegalChoice => f.write_str("the peer chose what was not offered"),
+            Self::IllegalCipherSuite => {
+                f.write_str("the peer chose a cipher suite that was not offered")
+            }
+            Self::IllegalGroup => f.write_str("the peer chose a group that was not offered"),
+            Self::IllegalSignatureScheme => {
+                f.write_str("the peer signed with a scheme that was not offered")
+            }
+            Self::IllegalProtocol => {
+                f.write_str("the peer chose an application protocol that was not offered")
+            }
+            Self::WrongCertificateType => {
+                f.write_str("the peer's certificate does not fit the cipher suite")
+            }
+            Self::BadPublicValue => f.write_str("the peer's public value is not in its group"),
+            Self::BadSignature => {
+                f.write_str("the peer's signature over the handshake does not verify")
+            }
+            Self::ResumptionMismatch => {
+                f.write_str("the peer resumed a session with other parameters")
+            }
+            Self::UnknownAlertLevel => f.write_str("an alert of unknown level"),
+            Self::MessageAfterFinished => {
+                f.write_str("a handshake message after the handshake was over")
+            }
+            Self::RecordOverflow => f.write_str("a record with too much content"),
             Self::TooManyCookies => f.write_str("the server keeps asking for cookies"),
             Self::RenegotiationInfo => f.write_str("renegotiation_info is not empty"),
         }
@@ -219,6 +335,10 @@ impl fmt::Display for PeerIncompatible {
             Self::ExtendedMasterSecretRequired => "the peer does not offer extended master secret",
             Self::ConnectionIdTooLong => "the peer's connection ID is too long",
             Self::NullCompressionRequired => "the peer insists on compression",
+            Self::NoCommonGroup => "no common group",
+            Self::NoCommonSignatureScheme => "no common signature scheme",
+            Self::NoCommonCertificateType => "no common certificate type",
+            Self::NoCommonProtocol => "no common application protocol",
         })
     }
 }
@@ -227,6 +347,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scratch => "a handshake flight does not fit the scratch memory",
+            Self::CertificateList => "the peer's certificate chain is too long",
             Self::PskIdentity => "the PSK identity is too long",
             Self::Seals => "as many records were sealed as one key may protect",
             Self::FailedOpens => "too many forged records under one key",
@@ -240,9 +361,15 @@ impl fmt::Display for Timeout {
             WaitingFor::Hello => "no answer from the peer",
             WaitingFor::ServerHelloDone => "the server's flight did not arrive whole",
             WaitingFor::ClientKeyExchange => "timeout: the client fell silent after ServerHello",
+            WaitingFor::Caller => "timeout: no answer to the handshake's question in time",
+            WaitingFor::ClientCertificate => "timeout: the client fell silent before its proof",
             WaitingFor::Psk => "timeout: no key was provided in time",
-            WaitingFor::Finished if self.undecryptable > 0 => "timeout: wrong key likely",
-            WaitingFor::Finished => "timeout: no Finished from the peer",
+            WaitingFor::NewSessionTicket | WaitingFor::Finished if self.undecryptable > 0 => {
+                "timeout: wrong key likely"
+            }
+            WaitingFor::NewSessionTicket | WaitingFor::Finished => {
+                "timeout: no Finished from the peer"
+            }
         };
         f.write_str(what)?;
         if self.undecryptable > 0 {
@@ -257,7 +384,9 @@ impl fmt::Display for CloseReason {
         match self {
             Self::HandshakeFailed(error) => error.fmt(f),
             Self::Local => f.write_str("closed on our side"),
+            Self::Aborted(alert) => write!(f, "closed on our side: {alert}"),
             Self::PeerClosed => f.write_str("closed by the peer"),
+            Self::PeerMisbehaved(what) => what.fmt(f),
             Self::PeerAlert(description) => write!(f, "ended by the peer: {description}"),
             Self::Replaced => f.write_str("replaced by a newer handshake"),
             Self::Limit(limit) => limit.fmt(f),
@@ -319,6 +448,10 @@ pub enum ApiError {
     UnknownConnection,
     /// Not what the handshake waits for.
     NotRequested,
+    /// A credential that the peer does not take: of a type, a key or a scheme that it did not offer.
+    UnusableCredential,
+    /// A session that cannot be read, or does not fit the handshake.
+    BadSession,
     /// A PSK that is empty or longer than [`MAX_PSK_LEN`](crate::config::MAX_PSK_LEN), or an identity longer than
     /// [`MAX_PSK_IDENTITY_LEN`](crate::config::MAX_PSK_IDENTITY_LEN).
     BadLength,
@@ -342,6 +475,10 @@ impl fmt::Display for ApiError {
         match self {
             Self::UnknownConnection => f.write_str("no such connection"),
             Self::NotRequested => f.write_str("the handshake does not wait for this"),
+            Self::UnusableCredential => {
+                f.write_str("the peer does not take this certificate or key")
+            }
+            Self::BadSession => f.write_str("not a session that can be resumed here"),
             Self::BadLength => f.write_str("a key or identity has a length that cannot be"),
             Self::Config(error) => error.fmt(f),
             Self::ScratchTooSmall { needed } => {

@@ -14,6 +14,25 @@ pub enum Event {
     /// A key is needed. A server reads the client's identity, a client the server's hint, from `psk_identity`; the
     /// answer is `provide_psk` (or, on a server without the key, `refuse_psk`), now or later.
     PskRequested,
+    /// A certificate or raw public key of ours may be needed: read `credential_request`, and answer with
+    /// `provide_credential`, or with `decline_credential` when there is none that fits.
+    #[cfg(feature = "certificates")]
+    CredentialRequested,
+    /// A signature with our private key is needed: read `signature_request`, answer with `provide_signature`.
+    #[cfg(feature = "certificates")]
+    SignatureRequested,
+    /// The peer showed what it is: read `peer_certificate`, and answer with `accept_peer` or `refuse_peer`. That it holds
+    /// the private key is proved only when the handshake completes.
+    #[cfg(feature = "certificates")]
+    PeerCertificate,
+    /// An earlier session is to go on: read `resumption_request`, and answer with `accept_resumption`, or with
+    /// `provide_session` where only its ID is known, or with `refuse_resumption`.
+    #[cfg(feature = "resumption")]
+    ResumptionRequested,
+    /// A session that can be resumed. A client keeps it for its next connection with this server; a server keeps it under
+    /// its ID. Comes just before [`Event::Connected`].
+    #[cfg(feature = "endpoint")]
+    NewSession(crate::session::Session),
     /// The handshake is complete; data can be sent, after what transmits are polled for: a server's `Finished` is among
     /// them, and data that overtakes it is dropped.
     Connected,
@@ -67,10 +86,40 @@ impl fmt::Debug for KeyLogEntry {
     }
 }
 
+/// What a handshake waits for its caller to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Psk,
+    #[cfg(feature = "certificates")]
+    Credential,
+    #[cfg(feature = "certificates")]
+    Signature,
+    #[cfg(feature = "certificates")]
+    PeerCertificate,
+    #[cfg(feature = "resumption")]
+    Resumption,
+}
+
+impl From<Request> for Event {
+    fn from(request: Request) -> Self {
+        match request {
+            Request::Psk => Self::PskRequested,
+            #[cfg(feature = "certificates")]
+            Request::Credential => Self::CredentialRequested,
+            #[cfg(feature = "certificates")]
+            Request::Signature => Self::SignatureRequested,
+            #[cfg(feature = "certificates")]
+            Request::PeerCertificate => Self::PeerCertificate,
+            #[cfg(feature = "resumption")]
+            Request::Resumption => Self::ResumptionRequested,
+        }
+    }
+}
+
 /// What one step of a handshake has to tell; the caller turns it into [`Event`]s.
 #[derive(Debug, Default)]
 pub(crate) struct EventFlags {
-    pub(crate) psk_requested: bool,
+    pub(crate) request: Option<Request>,
     pub(crate) connected: bool,
     pub(crate) key_log: Option<KeyLogEntry>,
     /// The end has been told (used where there is no queue of events).
@@ -80,7 +129,7 @@ pub(crate) struct EventFlags {
 impl EventFlags {
     /// Nothing to tell.
     pub(crate) const NONE: Self = Self {
-        psk_requested: false,
+        request: None,
         connected: false,
         key_log: None,
         closed_told: false,

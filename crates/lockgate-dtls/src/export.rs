@@ -13,15 +13,15 @@ use crate::crypto::{
     AeadAlgorithm, AeadKey, CryptoError, MAX_KEY_LEN, MAX_TAG_LEN, NONCE_LEN, Provider,
 };
 use crate::lease::{Lease, LeaseError, LeaseId, LeaseStore};
-use crate::record::{ReplayWindow, TrafficKeys};
+use crate::record::{ReplayWindow, TrafficKeys, WINDOW_WORDS};
 use crate::suite::CipherSuite;
 use crate::wire::{BufferTooSmall, Malformed, Reader, Writer};
 
 const MAGIC: [u8; 3] = *b"LGA";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_LEN: usize = 5;
 /// Longest plaintext: fixed fields, both connection IDs, both keys, exporter secrets.
-const MAX_BODY_LEN: usize = 384;
+const MAX_BODY_LEN: usize = 448;
 
 /// Longest exported association in bytes.
 pub const MAX_EXPORT_LEN: usize = HEADER_LEN + NONCE_LEN + MAX_BODY_LEN + MAX_TAG_LEN;
@@ -201,15 +201,20 @@ impl Association {
         out.vec8(|w| w.put(self.own_cid.as_slice()))?;
         out.vec8(|w| w.put(self.peer_cid.as_slice()))?;
         out.u16(self.peer_limit)?;
-        for number in [
-            self.write_next,
-            self.window.next(),
-            self.window.bits()[0],
-            self.window.bits()[1],
-            self.failed_opens,
-        ] {
+        for number in [self.write_next, self.window.next(), self.failed_opens] {
             out.put(&number.to_be_bytes())?;
         }
+        out.vec8(|w| {
+            let mut words = self.window.bits().into_iter();
+            words.try_for_each(|word| w.put(&word.to_be_bytes()))
+        })?;
+        #[cfg(feature = "certificates")]
+        out.vec8(|w| match &self.peer_key_hash {
+            Some(hash) => w.put(hash),
+            None => Ok(()),
+        })?;
+        #[cfg(not(feature = "certificates"))]
+        out.u8(0)?;
         if let Some(lease) = &self.lease {
             out.put(&lease.id.0)?;
             out.put(&lease.generation.to_be_bytes())?;
@@ -243,8 +248,18 @@ impl Association {
         let peer_limit = reader.u16()?;
         let mut number = || reader.array().map(|b| u64::from_be_bytes(*b));
         let write_next = number()?;
-        let window = ReplayWindow::restore(number()?, [number()?, number()?]);
+        let window_next = number()?;
         let failed_opens = number()?;
+        let mut bits = [0; WINDOW_WORDS];
+        // What a wider window knew of older records goes: with this one they are too old.
+        let stored = reader.vec8()?.chunks_exact(8);
+        for (to, from) in bits.iter_mut().zip(stored) {
+            *to = u64::from_be_bytes(from.try_into().map_err(|_| Malformed)?);
+        }
+        let window = ReplayWindow::restore(window_next, bits);
+        let peer_key_hash = reader.vec8()?;
+        #[cfg(not(feature = "certificates"))]
+        let _ = peer_key_hash;
         let id = LeaseId(*reader.array()?);
         let generation = u32::from_be_bytes(*reader.array()?);
         let exporter = reader.vec8()?;
@@ -277,6 +292,10 @@ impl Association {
         });
         this.write_next = write_next;
         this.window = window;
+        #[cfg(feature = "certificates")]
+        if !peer_key_hash.is_empty() {
+            this.peer_key_hash = Some(peer_key_hash.try_into().map_err(|_| Malformed)?);
+        }
         this.failed_opens = failed_opens;
         this.lease = Some(Lease {
             id,

@@ -3,25 +3,26 @@
 //! The scratch memory is lent and split in three: our flight, messages on their way in, and on a server one early
 //! record.
 
-use crate::association::{Association, change_cipher_spec};
+use crate::association::Association;
+#[cfg(feature = "resumption")]
+use crate::association::Role;
 use crate::bytes::OwnCid;
 use crate::config::Config;
 use crate::crypto::Provider;
 use crate::drop_reason::DropReason;
-use crate::error::{ApiError, HandshakeError, Timeout, WaitingFor};
-#[cfg(feature = "endpoint")]
+use crate::error::{ApiError, HandshakeError, Timeout};
+#[cfg(feature = "resumption")]
 use crate::flight::MAX_EARLY_RECORD_LEN;
-use crate::flight::{Expired, Piece, Protection, Reassembly};
-use crate::record::{KeyPair, Layout};
+use crate::flight::{Expired, Reassembly};
+use crate::record::KeyPair;
 use crate::time::Instant;
-#[cfg(feature = "endpoint")]
-use crate::v12::server::Answer;
-use crate::v12::{Context, Core, Message, PskError, State};
+use crate::transmit::{Records, emit_flight};
+use crate::v12::{Context, Core, Message, Scratch, State, StepError};
 #[cfg(feature = "endpoint")]
 use crate::wire::ClientHello;
 use crate::wire::{
-    Alert, AlertLevel, ContentType, DTLS_1_0, DTLS_1_2, HANDSHAKE_HEADER_LEN, HandshakeHeader,
-    HandshakeType, RANDOM_LEN, RECORD_HEADER_LEN, Reader, RecordHeader, Writer,
+    Alert, AlertLevel, ContentType, DTLS_1_0, DTLS_1_2, HandshakeHeader, HandshakeType, RANDOM_LEN,
+    Reader, RecordHeader, Writer,
 };
 
 /// Scratch memory that a handshake can use at most, in bytes: places in it are 16-bit numbers.
@@ -38,41 +39,103 @@ pub const MIN_SCRATCH_LEN: usize = 960;
 /// list of suites needs more, twice what it is over.
 pub const MIN_CLIENT_SCRATCH_LEN: usize = 480;
 
-/// Below this many bytes of a body, a fragment waits for the next datagram rather than fill this one up.
-const MIN_FRAGMENT_LEN: usize = 32;
-
 /// A handshake under way.
 pub(crate) struct Handshake<P: Provider, B> {
     core: Core<P>,
     reassembly: Reassembly,
     buffer: B,
-    /// How much of the buffer is for an early record.
-    early_room: u16,
-    #[cfg(feature = "endpoint")]
+    layout: Layout,
+    #[cfg(feature = "resumption")]
     early_len: u16,
     /// The early record's header, to open it when there are keys.
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     early_header: Option<RecordHeader>,
     alert: Option<Alert>,
 }
 
-/// The three parts of the scratch memory.
+/// How the scratch memory is shared out, in bytes: what is left of it is for messages on their way in.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    /// For an early record, at its end.
+    #[cfg(feature = "resumption")]
+    early: u16,
+    /// For the transcript, before that.
+    #[cfg(feature = "certificates")]
+    transcript: u16,
+    /// For our flight, at its start.
+    outgoing: u16,
+}
+
+/// The parts of the scratch memory.
 struct Parts<'a> {
-    outgoing: &'a mut [u8],
+    scratch: Scratch<'a>,
     incoming: &'a mut [u8],
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     early: &'a mut [u8],
 }
 
-fn split(buffer: &mut [u8], early_room: u16) -> Parts<'_> {
-    let early_at = buffer.len().saturating_sub(usize::from(early_room));
-    let parts = buffer.split_at_mut(early_at);
-    let (outgoing, incoming) = parts.0.split_at_mut(parts.0.len() / 2);
-    Parts {
-        outgoing,
-        incoming,
-        #[cfg(feature = "endpoint")]
-        early: parts.1,
+impl Layout {
+    /// With half for each direction.
+    const fn halves(len: usize, early: usize) -> Self {
+        Self {
+            #[cfg(feature = "resumption")]
+            early: early as u16,
+            #[cfg(feature = "certificates")]
+            transcript: 0,
+            outgoing: (len.saturating_sub(early) / 2) as u16,
+        }
+    }
+
+    /// With certificates: half for a transcript that is kept, the rest for both directions; without it a client, who is
+    /// shown a chain and shows none, takes in more than it sends.
+    #[cfg(feature = "certificates")]
+    fn new(config: &Config, role: Role, len: usize, early: usize) -> Self {
+        let room = len.saturating_sub(early);
+        let mut this = Self::halves(len, early);
+        if config.keeps_transcript(role) {
+            this.transcript = (room / 2) as u16;
+            this.outgoing = (room / 4) as u16;
+        } else if role == Role::Client && !config.peer_certificate_types.is_empty() {
+            this.outgoing = (room / 4) as u16;
+        }
+        this
+    }
+
+    #[cfg(not(feature = "certificates"))]
+    fn split(self, buffer: &mut [u8]) -> Parts<'_> {
+        #[cfg(feature = "resumption")]
+        let (buffer, early) =
+            buffer.split_at_mut(buffer.len().saturating_sub(usize::from(self.early)));
+        let (outgoing, incoming) =
+            buffer.split_at_mut(usize::from(self.outgoing).min(buffer.len()));
+        Parts {
+            scratch: Scratch { outgoing },
+            incoming,
+            #[cfg(feature = "resumption")]
+            early,
+        }
+    }
+
+    #[cfg(feature = "certificates")]
+    fn split(self, buffer: &mut [u8]) -> Parts<'_> {
+        let (rest, early) =
+            buffer.split_at_mut(buffer.len().saturating_sub(usize::from(self.early)));
+        let (rest, transcript) =
+            rest.split_at_mut(rest.len().saturating_sub(usize::from(self.transcript)));
+        let (outgoing, incoming) = rest.split_at_mut(usize::from(self.outgoing).min(rest.len()));
+        Parts {
+            scratch: Scratch {
+                outgoing,
+                transcript,
+            },
+            incoming,
+            early,
+        }
+    }
+
+    /// Where our flight stands.
+    fn outgoing(self, buffer: &[u8]) -> &[u8] {
+        buffer.get(..usize::from(self.outgoing)).unwrap_or_default()
     }
 }
 
@@ -86,11 +149,12 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         buffer: B,
         own_cid: OwnCid,
         server_name: &[u8],
+        session: Option<&[u8]>,
     ) -> Result<Self, ApiError> {
         let mut client_random = [0; RANDOM_LEN];
         provider.random(&mut client_random)?;
         let mut this = Self::client(config, now, buffer, own_cid, client_random);
-        this.say_hello(provider, config, server_name)?;
+        this.say_hello(provider, config, server_name, session)?;
         Ok(this)
     }
 
@@ -104,15 +168,30 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         client_random: [u8; RANDOM_LEN],
     ) -> Self {
         let core = Core::client(config, now, own_cid, client_random);
-        Self::new(core, Reassembly::new(0), buffer, 0)
+        let len = buffer.as_ref().len();
+        // Only a session that goes on lets a server's protected record overtake its clear ones.
+        #[cfg(feature = "resumption")]
+        let early = if config.resumption {
+            MAX_EARLY_RECORD_LEN
+        } else {
+            0
+        };
+        #[cfg(not(feature = "resumption"))]
+        let early = 0;
+        #[cfg(feature = "certificates")]
+        let layout = Layout::new(config, Role::Client, len, early);
+        #[cfg(not(feature = "certificates"))]
+        let layout = Layout::halves(len, early);
+        Self::new(core, Reassembly::new(0), buffer, layout)
     }
 
     /// Puts `ClientHello` into the flight.
     pub(crate) fn say_hello(
         &mut self,
-        provider: &P,
+        provider: &mut P,
         config: &Config,
         server_name: &[u8],
+        #[cfg(feature = "resumption")] session: Option<&[u8]>,
     ) -> Result<(), ApiError> {
         let buffer = self.buffer.as_mut();
         let needed = MIN_CLIENT_SCRATCH_LEN;
@@ -122,9 +201,16 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         if buffer.len() < needed {
             return Err(ApiError::ScratchTooSmall { needed });
         }
-        let outgoing = split(buffer, 0).outgoing;
+        let mut scratch = self.layout.split(buffer).scratch;
         self.core
-            .send_client_hello(provider, config, outgoing, server_name)
+            .send_client_hello(
+                provider,
+                config,
+                &mut scratch,
+                server_name,
+                #[cfg(feature = "resumption")]
+                session,
+            )
             .map_err(|_| ApiError::BadLength)
     }
 
@@ -136,7 +222,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         own_cid: OwnCid,
         record_sequence: u64,
         message: Message<'_>,
-        hello: &ClientHello<'_>,
+        hello: Result<&ClientHello<'_>, HandshakeError>,
     ) -> Self {
         let core = Core::accept(
             cx.now,
@@ -147,26 +233,25 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         );
         // RFC 6347 §4.2.1: the first answer takes the ClientHello's record number.
         let reassembly = Reassembly::new(message.message_seq.wrapping_add(1));
-        let mut this = Self::new(core, reassembly, buffer, MAX_EARLY_RECORD_LEN as u16);
-        let parts = split(this.buffer.as_mut(), this.early_room);
-        if let Err(error) = this
-            .core
-            .on_client_hello(cx, message, hello, parts.outgoing)
-        {
-            this.fail(error);
-        }
+        let len = buffer.as_ref().len();
+        let layout = Layout::new(cx.config, Role::Server, len, MAX_EARLY_RECORD_LEN);
+        let mut this = Self::new(core, reassembly, buffer, layout);
+        let mut scratch = layout.split(this.buffer.as_mut()).scratch;
+        let answered =
+            hello.and_then(|hello| this.core.on_client_hello(cx, message, hello, &mut scratch));
+        this.after(answered);
         this
     }
 
-    fn new(core: Core<P>, reassembly: Reassembly, buffer: B, early_room: u16) -> Self {
+    fn new(core: Core<P>, reassembly: Reassembly, buffer: B, layout: Layout) -> Self {
         Self {
             core,
             reassembly,
             buffer,
-            early_room,
-            #[cfg(feature = "endpoint")]
+            layout,
+            #[cfg(feature = "resumption")]
             early_len: 0,
-            #[cfg(feature = "endpoint")]
+            #[cfg(feature = "resumption")]
             early_header: None,
             alert: None,
         }
@@ -184,12 +269,37 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     /// Server: the client's identity. Client: the server's hint.
     pub(crate) fn psk_identity(&self) -> &[u8] {
         match &self.core.state {
-            State::Client(state) => state.hint(self.buffer.as_ref()),
+            State::Client(_) => self
+                .core
+                .psk_hint(self.layout.outgoing(self.buffer.as_ref())),
             #[cfg(feature = "endpoint")]
-            _ => self.core.psk_identity.as_slice(),
+            _ => self.core.peer.name.as_slice(),
             #[cfg(not(feature = "endpoint"))]
             _ => &[],
         }
+    }
+
+    /// What the caller is asked about an earlier session.
+    #[cfg(feature = "resumption")]
+    pub(crate) fn resumption_request(&self) -> Option<crate::v12::ResumptionRequest<'_>> {
+        match &self.core.state {
+            State::Client(_) => self.core.client_resumption_request(),
+            #[cfg(feature = "endpoint")]
+            State::Server(_) => self.core.server_resumption_request(),
+            _ => None,
+        }
+    }
+
+    /// Whether the caller is asked something.
+    #[cfg(feature = "certificates")]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.core.is_paused()
+    }
+
+    /// Which end we are.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn role(&self) -> Role {
+        self.core.role
     }
 
     /// Gives the lent memory back; nothing can be sent any more.
@@ -248,12 +358,12 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         match header.content_type {
             ContentType::HANDSHAKE => self.handle_messages(cx, false, content),
             ContentType::ALERT => {
-                let alert = Alert::parse(content).map_err(|_| DropReason::Malformed)?;
+                let alert = Alert::parse(content).map_err(|_| DropReason::MalformedAlert)?;
                 self.handle_alert(alert)
             }
             // It moves nothing: the epoch of a record says which keys it is under.
             ContentType::CHANGE_CIPHER_SPEC if content == [1] => Ok(()),
-            ContentType::CHANGE_CIPHER_SPEC => Err(DropReason::Malformed),
+            ContentType::CHANGE_CIPHER_SPEC => Err(DropReason::MalformedChangeCipherSpec),
             ContentType::APPLICATION_DATA => Err(DropReason::ClearTextApplicationData),
             _ => Err(DropReason::UnknownContentType),
         }
@@ -266,9 +376,9 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         record: &mut [u8],
     ) -> Result<(), DropReason> {
         let (Some(association), Some(keys)) = (&mut self.core.association, &self.core.keys) else {
-            #[cfg(feature = "endpoint")]
+            #[cfg(feature = "resumption")]
             return self.keep_early(header, record);
-            #[cfg(not(feature = "endpoint"))]
+            #[cfg(not(feature = "resumption"))]
             return Err(DropReason::EarlyRecord);
         };
         association.precheck(cx.config, header)?;
@@ -290,7 +400,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         match content_type {
             ContentType::HANDSHAKE => self.handle_messages(cx, true, content),
             ContentType::ALERT => {
-                let alert = Alert::parse(content).map_err(|_| DropReason::Malformed)?;
+                let alert = Alert::parse(content).map_err(|_| DropReason::MalformedAlert)?;
                 self.handle_alert(alert)
             }
             ContentType::APPLICATION_DATA => Err(DropReason::EarlyApplicationData),
@@ -299,7 +409,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
     }
 
     /// Keeps a protected record that came before its keys, when it can be the peer's `Finished`.
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     fn keep_early(&mut self, header: &RecordHeader, record: &[u8]) -> Result<(), DropReason> {
         // Of the agreed form; and the newest counts, so that a forged one is not in the way of a genuine one.
         let expected = if self.core.receives_with_cid() {
@@ -307,7 +417,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         } else {
             header.content_type == ContentType::HANDSHAKE
         };
-        let early = split(self.buffer.as_mut(), self.early_room).early;
+        let early = self.layout.split(self.buffer.as_mut()).early;
         if !expected || header.epoch != 1 || record.len() > early.len() {
             return Err(DropReason::EarlyRecord);
         }
@@ -317,7 +427,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         Ok(())
     }
 
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     fn open_early(&mut self, cx: &mut Context<'_, P>) {
         let Some(header) = self.early_header.take() else {
             return;
@@ -327,7 +437,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         let Some(record) = record.get_mut(..len) else {
             return;
         };
-        record.copy_from_slice(&split(self.buffer.as_mut(), self.early_room).early[..len]);
+        record.copy_from_slice(&self.layout.split(self.buffer.as_mut()).early[..len]);
         // If it leads nowhere, the peer sends it again.
         let _ = self.handle_protected(cx, &header, record);
     }
@@ -349,12 +459,12 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         content: &[u8],
     ) -> Result<(), DropReason> {
         let mut reader = Reader::new(content);
-        let mut result = Err(DropReason::Malformed);
+        let mut result = Err(DropReason::MalformedHandshakeRecord);
         while !reader.is_empty()
             && !matches!(self.core.state, State::Failed(_) | State::Established)
         {
             let Ok((header, fragment)) = HandshakeHeader::parse(&mut reader) else {
-                return result.map_err(|_| DropReason::Malformed);
+                return Err(DropReason::MalformedHandshakeRecord);
             };
             let step = self.handle_fragment(cx, protected, &header, fragment);
             if result.is_err() {
@@ -380,19 +490,36 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         {
             return Err(DropReason::UnexpectedHandshake);
         }
-        if header.message_seq == self.reassembly.next() && header.is_whole() {
+        #[cfg(feature = "certificates")]
+        let (direct, too_long) = {
+            let certificate = header.msg_type == HandshakeType::CERTIFICATE;
+            (
+                // The caller is asked about a certificate, which must have its place.
+                !certificate && !self.core.is_paused(),
+                self.core.expects_certificate()
+                    && certificate
+                    && header.length > u32::from(cx.config.max_certificate_list),
+            )
+        };
+        #[cfg(not(feature = "certificates"))]
+        let (direct, too_long) = (!self.core.is_paused(), false);
+        if too_long && header.message_seq == self.reassembly.next() {
+            self.fail(crate::error::Limit::CertificateList.into());
+            return Ok(());
+        }
+        if direct && header.message_seq == self.reassembly.next() && header.is_whole() {
             let message = Message {
                 msg_type: header.msg_type,
                 message_seq: header.message_seq,
                 protected,
                 body: fragment,
             };
-            let parts = split(self.buffer.as_mut(), self.early_room);
-            let step = self.core.on_message(cx, message, parts.outgoing);
+            let mut parts = self.layout.split(self.buffer.as_mut());
+            let step = self.core.on_message(cx, message, &mut parts.scratch);
             self.reassembly.consume(parts.incoming);
             self.after(step);
         } else {
-            let parts = split(self.buffer.as_mut(), self.early_room);
+            let parts = self.layout.split(self.buffer.as_mut());
             if let Err(reason) = self
                 .reassembly
                 .insert(parts.incoming, header, protected, fragment)
@@ -409,17 +536,24 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
 
     fn process_ready(&mut self, cx: &mut Context<'_, P>) {
         while !matches!(self.core.state, State::Failed(_) | State::Established)
+            && !self.core.is_paused()
             && let Some(ready) = self.reassembly.ready()
         {
-            let parts = split(self.buffer.as_mut(), self.early_room);
+            let mut parts = self.layout.split(self.buffer.as_mut());
             let message = Message {
                 msg_type: ready.msg_type,
                 message_seq: self.reassembly.next(),
                 protected: ready.protected,
                 body: parts.incoming.get(ready.body).unwrap_or_default(),
             };
-            let step = self.core.on_message(cx, message, parts.outgoing);
-            self.reassembly.consume(parts.incoming);
+            let step = self.core.on_message(cx, message, &mut parts.scratch);
+            #[cfg(feature = "certificates")]
+            let held = self.core.holds_message();
+            #[cfg(not(feature = "certificates"))]
+            let held = false;
+            if !held {
+                self.reassembly.consume(parts.incoming);
+            }
             self.after(step);
         }
     }
@@ -436,9 +570,9 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         // Once a server has the client's key exchange, a repeat says nothing of its own flight, and two sides that
         // answered each other's repeats would never stop.
         let answerable = match &self.core.state {
-            State::Client(_) => self.core.waiting_for() != WaitingFor::Psk,
+            State::Client(_) => !self.core.is_paused(),
             #[cfg(feature = "endpoint")]
-            State::Server(_) => self.core.waiting_for() == WaitingFor::ClientKeyExchange,
+            State::Server(state) => state.is_unanswered(),
             State::Established | State::Failed(_) => false,
         };
         if message_seq == last
@@ -450,49 +584,103 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         }
     }
 
-    /// The client's key.
-    pub(crate) fn provide_client_psk(
+    /// Lets the caller's answer act, and then what has waited for it.
+    pub(crate) fn answer(
         &mut self,
         cx: &mut Context<'_, P>,
-        identity: &[u8],
-        psk: &[u8],
+        step: impl FnOnce(&mut Core<P>, &mut Context<'_, P>, &mut Scratch<'_>) -> Result<(), StepError>,
     ) -> Result<(), ApiError> {
-        let parts = split(self.buffer.as_mut(), self.early_room);
-        let step = self
-            .core
-            .provide_client_psk(cx, parts.outgoing, identity, psk);
-        self.after_psk(cx, step)
-    }
-
-    /// The server's key, or that there is none.
-    #[cfg(feature = "endpoint")]
-    pub(crate) fn provide_server_psk(
-        &mut self,
-        cx: &mut Context<'_, P>,
-        answer: Answer<'_>,
-    ) -> Result<(), ApiError> {
-        let step = self.core.provide_server_psk(cx, answer);
-        self.after_psk(cx, step)
-    }
-
-    fn after_psk(
-        &mut self,
-        cx: &mut Context<'_, P>,
-        step: Result<(), PskError>,
-    ) -> Result<(), ApiError> {
-        match step {
+        let mut parts = self.layout.split(self.buffer.as_mut());
+        match step(&mut self.core, cx, &mut parts.scratch) {
             Ok(()) => {
-                #[cfg(feature = "endpoint")]
+                #[cfg(feature = "resumption")]
                 self.open_early(cx);
                 self.process_ready(cx);
                 Ok(())
             }
-            Err(PskError::Api(error)) => Err(error),
-            Err(PskError::Handshake(error)) => {
+            Err(StepError::Api(error)) => Err(error),
+            Err(StepError::Handshake(error)) => {
                 self.fail(error);
                 Ok(())
             }
         }
+    }
+
+    /// Our flight's memory and the transcript, for what the caller is asked about.
+    #[cfg(feature = "certificates")]
+    pub(crate) fn memory(&self) -> (&Core<P>, &[u8], &[u8]) {
+        let buffer = self.buffer.as_ref();
+        let end = buffer.len().saturating_sub(usize::from(self.layout.early));
+        let start = end.saturating_sub(usize::from(self.layout.transcript));
+        (
+            &self.core,
+            self.layout.outgoing(buffer),
+            buffer.get(start..end).unwrap_or_default(),
+        )
+    }
+
+    /// What the peer showed, while the caller is asked about it.
+    #[cfg(feature = "certificates")]
+    pub(crate) fn peer_certificate(&self) -> Option<crate::certificate::PeerCertificate<'_>> {
+        if !self.core.holds_message() {
+            return None;
+        }
+        let body = self.reassembly.held()?;
+        let at = usize::from(self.layout.outgoing);
+        let body = self.buffer.as_ref().get(at..)?.get(body)?;
+        self.core.shown(body)
+    }
+
+    /// The caller takes what the peer showed.
+    #[cfg(feature = "certificates")]
+    pub(crate) fn accept_peer(
+        &mut self,
+        cx: &mut Context<'_, P>,
+        name: &[u8],
+    ) -> Result<(), ApiError> {
+        if !self.core.holds_message() {
+            return Err(ApiError::NotRequested);
+        }
+        let body = self.reassembly.held().ok_or(ApiError::NotRequested)?;
+        let parts = self.layout.split(self.buffer.as_mut());
+        let certificate = parts
+            .incoming
+            .get(body)
+            .and_then(|body| self.core.shown(body))
+            .ok_or(ApiError::NotRequested)?;
+        let step = self.core.accept_peer(cx, certificate, name);
+        self.reassembly.consume(parts.incoming);
+        self.answer(cx, |_, _, _| step)
+    }
+
+    /// The session that can be resumed, once the handshake is over.
+    #[cfg(feature = "resumption")]
+    pub(crate) fn write_session(
+        &self,
+        config: &Config,
+        role: Role,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let outgoing = self.layout.outgoing(self.buffer.as_ref());
+        self.core.write_session(config, role, outgoing, out)
+    }
+
+    /// What the peer proved itself with, as far as it has.
+    #[cfg(feature = "resumption")]
+    pub(crate) fn peer_identity(&self) -> crate::session::PeerIdentity<'_> {
+        self.core.peer.identity()
+    }
+
+    /// Changes the first time-out of this handshake's flights.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn set_initial_timeout(&mut self, initial: crate::time::Duration, config: &Config) {
+        self.core.timer.set_initial(initial, config);
+    }
+
+    /// What the path is known to take, in bytes of UDP payload.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn set_mtu(&mut self, mtu: u16) {
+        self.core.timer.set_mtu(mtu);
     }
 
     /// Ends the handshake; the alert that says why goes out next.
@@ -553,99 +741,28 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         }
         let mtu = self.core.timer.mtu(config).min(buf.len());
         let room = buf.get_mut(..mtu)?;
-        let mut len = 0;
-        while self.core.outgoing.is_pending() {
-            match self.emit_piece(config, &mut room[len..], len == 0) {
-                Some(written) => len += written,
-                None => break,
-            }
-        }
-        if len > 0 && !self.core.outgoing.is_pending() {
+        let core = &mut self.core;
+        // Before a version is settled clear text says the lowest there ever was (RFC 6347 §4.1).
+        let version = match &core.state {
+            State::Client(state) if state.is_before_version() => DTLS_1_0,
+            _ => DTLS_1_2,
+        };
+        let mut records = Records::<P> {
+            association: core.association.as_mut(),
+            keys: core.keys.as_ref(),
+            epoch_0_next: &mut core.epoch_0_next,
+            version,
+        };
+        let memory = self.layout.outgoing(self.buffer.as_ref());
+        let len = emit_flight(&mut core.outgoing, memory, &mut records, config, room);
+        if len > 0 && !core.outgoing.is_pending() {
             // Only what went out starts the timer: a caller may ask as often as it likes.
-            self.core.timer.sent(now);
-        } else if len == 0 && self.core.outgoing.is_pending() {
+            core.timer.sent(now);
+        } else if len == 0 && core.outgoing.is_pending() {
             // Nothing fits this buffer: do not offer it for ever.
-            self.core.outgoing.clear();
+            core.outgoing.clear();
         }
         (len > 0).then_some(len)
-    }
-
-    /// Writes one record of the flight, if it fits; a fragment when the datagram would otherwise stay empty or has
-    /// decent room.
-    fn emit_piece(&mut self, config: &Config, room: &mut [u8], first: bool) -> Option<usize> {
-        let outgoing = split(self.buffer.as_mut(), self.early_room).outgoing;
-        let (header, protection, rest, length) = match self.core.outgoing.peek(outgoing)? {
-            Piece::ChangeCipherSpec => {
-                let written = change_cipher_spec(self.core.epoch_0_next, room)?;
-                self.core.epoch_0_next += 1;
-                self.core.outgoing.advance(outgoing, 0);
-                return Some(written);
-            }
-            Piece::Fragment {
-                protection,
-                msg_type,
-                message_seq,
-                length,
-                offset,
-                rest,
-            } => {
-                let header = HandshakeHeader {
-                    msg_type,
-                    length: u32::from(length),
-                    message_seq,
-                    fragment_offset: u32::from(offset),
-                    fragment_length: 0,
-                };
-                (header, protection, rest, rest.len())
-            }
-        };
-        let (before, after) = match (protection, &self.core.association) {
-            (Protection::ClearText, _) => (RECORD_HEADER_LEN, 0),
-            (Protection::Protected, Some(association)) => {
-                let layout = Layout::new(association.parameters().aead, association.peer_cid.len());
-                (layout.before(), layout.after())
-            }
-            (Protection::Protected, None) => return None,
-        };
-        let available = room
-            .len()
-            .checked_sub(before + HANDSHAKE_HEADER_LEN + after)?;
-        let take = length.min(available);
-        if take < length && !first && take < MIN_FRAGMENT_LEN || take == 0 && length > 0 {
-            return None;
-        }
-        let header = HandshakeHeader {
-            fragment_length: take as u32,
-            ..header
-        };
-        let content = before..before + HANDSHAKE_HEADER_LEN + take;
-        let target = room.get_mut(content.clone())?;
-        target[..HANDSHAKE_HEADER_LEN].copy_from_slice(&header.to_bytes());
-        target[HANDSHAKE_HEADER_LEN..].copy_from_slice(rest.get(..take)?);
-        let written = match (protection, &mut self.core.association, &self.core.keys) {
-            (Protection::Protected, Some(association), Some(keys)) => {
-                association
-                    .seal::<P>(keys, config, ContentType::HANDSHAKE, room, content)
-                    .ok()?
-                    .end
-            }
-            (Protection::Protected, _, _) => return None,
-            (Protection::ClearText, _, _) => {
-                let header = RecordHeader {
-                    content_type: ContentType::HANDSHAKE,
-                    version: DTLS_1_2,
-                    epoch: 0,
-                    sequence: self.core.epoch_0_next,
-                    cid_len: 0,
-                    length: content.len() as u16,
-                };
-                header.emit(&[], &mut Writer::new(room)).ok()?;
-                self.core.epoch_0_next += 1;
-                content.end
-            }
-        };
-        self.core.outgoing.advance(outgoing, take);
-        Some(written)
     }
 
     fn emit_alert(&mut self, config: &Config, alert: Alert, buf: &mut [u8]) -> Option<usize> {

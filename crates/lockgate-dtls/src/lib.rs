@@ -38,14 +38,17 @@ mod handshake;
 mod key_schedule;
 pub mod lease;
 mod record;
+#[cfg(feature = "resumption")]
+mod session;
 mod suite;
 mod time;
+mod transmit;
 mod v12;
 pub mod wire;
 
 pub use address::{Address, MAX_ADDRESS_LEN, UdpPath};
 pub use association::{Association, Role};
-pub use bytes::{OwnCid, PeerCid, ShortBytes};
+pub use bytes::{OwnCid, PeerCid, ShortBytes, ShortList};
 pub use config::{AddressPolicy, AeadLimits, CidConfig, Config, ConfigError, Padding};
 pub use connection::{Connection, Outcome};
 pub use datagram::Datagram;
@@ -61,5 +64,13 @@ pub use error::{
 };
 pub use event::{Event, KeyLogEntry};
 pub use handshake::{MAX_SCRATCH_LEN, MIN_CLIENT_SCRATCH_LEN, MIN_SCRATCH_LEN};
-pub use suite::{CipherSuite, SuiteList, SuiteParameters};
+#[cfg(feature = "resumption")]
+pub use session::PeerIdentity;
+#[cfg(feature = "endpoint")]
+pub use session::Session;
+pub use suite::{CipherSuite, KeyExchangeAlgorithm, SuiteList, SuiteParameters};
 pub use time::{Duration, Instant};
+#[cfg(feature = "resumption")]
+pub use v12::ResumptionRequest;
+#[cfg(feature = "certificates")]
+pub use v12::{Credential, CredentialRequest, SignatureRequest};

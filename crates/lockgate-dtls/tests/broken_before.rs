@@ -81,7 +81,7 @@ fn entry_1_empty_contradicting_and_far_fragments_are_dropped() {
     pair.inject(Side::Server, home, &fragment(16, 41, 3, 5, &[0; 5]));
     pair.inject(Side::Server, home, &fragment(15, 40, 3, 5, &[0; 5]));
     pair.run_for(Duration::ZERO);
-    assert_eq!(pair.server.dropped(DropReason::InconsistentFragment), 3);
+    assert_eq!(pair.server.dropped(DropReason::FragmentMismatch), 2);
     for seq in [8, 9, 100, 0x7fff] {
         pair.inject(Side::Server, home, &fragment(16, 20, seq, 0, &[0; 5]));
     }
@@ -90,7 +90,7 @@ fn entry_1_empty_contradicting_and_far_fragments_are_dropped() {
     // Beyond its message's end it is no fragment at all.
     pair.inject(Side::Server, home, &fragment(16, 4, 2, 2, &[0; 5]));
     pair.run_for(Duration::ZERO);
-    assert_eq!(pair.server.dropped(DropReason::Malformed), 1);
+    assert_eq!(pair.server.dropped(DropReason::MalformedHandshakeRecord), 1);
     finishes(pair);
 }
 

@@ -11,12 +11,13 @@ use std::ffi::OsString;
 use clap::Command;
 
 /// Gives a second dash to every argument that is a dash and the long name of a flag of the
-/// subcommand, `=value` or not. Single letters, other words and all after `--` stay as they are,
-/// and so does the value of a flag whose value may begin with a dash.
+/// subcommand (or of its own subcommand, when that comes next), `=value` or not. Single letters,
+/// other words and all after `--` stay as they are, and so does the value of a flag whose value may
+/// begin with a dash.
 ///
 /// `command` must have been built, or flags that clap adds itself are not known yet.
-pub(crate) fn with_two_dashes(
-    command: &Command,
+pub(crate) fn with_two_dashes<'a>(
+    command: &'a Command,
     args: impl IntoIterator<Item = OsString>,
 ) -> Vec<OsString> {
     let mut flags_of = None;
@@ -25,6 +26,10 @@ pub(crate) fn with_two_dashes(
     let mut mend = |index: usize, arg: OsString| {
         if index == 1 {
             flags_of = arg.to_str().and_then(|name| command.find_subcommand(name));
+        }
+        if index == 2 {
+            let of_its_own = |sub: &'a Command| sub.find_subcommand(arg.to_str()?);
+            flags_of = flags_of.and_then(of_its_own).or(flags_of);
         }
         if std::mem::take(&mut is_value) {
             return arg;

@@ -5,6 +5,7 @@
 
 mod argv;
 mod demo;
+mod keygen;
 mod logging;
 mod proxy;
 
@@ -33,6 +34,7 @@ fn command() -> Command {
         .subcommand_required(true)
         .subcommand(proxy::command())
         .subcommand(demo::command())
+        .subcommand(keygen::command())
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
@@ -55,6 +57,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some((proxy::NAME, flags)) => proxy::run(flags),
         Some((demo::NAME, flags)) => demo::run(flags),
+        Some((keygen::NAME, flags)) => keygen::run(flags),
         // clap lets nothing else through.
         _ => Err("no such subcommand (see --help)".into()),
     }

@@ -60,6 +60,11 @@ impl SignatureScheme {
         })
     }
 
+    /// Whether it is one of RSA keys.
+    pub const fn is_rsa(self) -> bool {
+        self.fits(KeyType::Rsa)
+    }
+
     /// Whether keys of this type make signatures of this scheme in TLS 1.2, where ECDSA's hash does not name the curve
     /// (RFC 8422 §5.1.1).
     pub const fn fits(self, key_type: KeyType) -> bool {

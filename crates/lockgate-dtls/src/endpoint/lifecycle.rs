@@ -12,8 +12,12 @@ use crate::crypto::Provider;
 use crate::error::{ApiError, CloseReason, HandshakeError};
 use crate::event::{Event, EventFlags};
 use crate::handshake::Handshake;
+use crate::session::Session;
 use crate::time::Instant;
 use crate::v12::{Context, State};
+
+/// Longest session with its ticket, in bytes.
+const MAX_SESSION_WITH_TICKET_LEN: usize = 4096;
 
 /// How many deadlines of handshakes that are gone may stand in the heap, beside two for each that is not.
 const MAX_STALE_TIMERS: usize = 1024;
@@ -76,6 +80,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             config: &self.config.config,
             now,
             events: &mut flags,
+            tickets: Some(&mut self.tickets),
         };
         let result = step(&mut entry.handshake, &mut cx);
         self.after_handshake_step(slot, flags);
@@ -161,8 +166,8 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         if let Some(entry) = flags.key_log {
             self.events.push_back((handle, Event::KeyLog(entry)));
         }
-        if flags.psk_requested {
-            self.events.push_back((handle, Event::PskRequested));
+        if let Some(request) = flags.request {
+            self.events.push_back((handle, request.into()));
         }
         let Some(index) = self.handshake_index(handle) else {
             return;
@@ -196,12 +201,19 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         let Some(path) = self.slots.get(slot).and_then(|s| s.path) else {
             return;
         };
+        self.offer_session(slot, index);
         let Some((association, keys)) = self
             .entry_mut(index)
             .and_then(|e| e.handshake.take_association())
         else {
             return;
         };
+        // A last flight with a ticket has memory of its own, which goes when nobody can ask for it any more.
+        let settles = association.last_flight.as_ref().map(|last| last.until);
+        if let Some(until) = settles {
+            let generation = self.handle_of(slot).generation;
+            self.timers.push(Reverse((until, slot, generation)));
+        }
         self.free_handshake(slot, index);
         let pending = association.is_pending();
         self.enter_session(slot, path, association);
@@ -213,6 +225,39 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             .push_back((self.handle_of(slot), Event::Connected));
         if pending {
             self.queue(slot);
+        }
+    }
+
+    /// Hands out the session that can be resumed.
+    fn offer_session(&mut self, slot: u32, index: u32) {
+        let mut bytes = zeroize::Zeroizing::new([0; MAX_SESSION_WITH_TICKET_LEN]);
+        let config = &self.config.config;
+        let Some(entry) = self
+            .handshakes
+            .get(index as usize)
+            .and_then(Option::as_deref)
+        else {
+            return;
+        };
+        let role = entry.handshake.role();
+        let session = entry
+            .handshake
+            .write_session(config, role, &mut *bytes)
+            .and_then(|len| Session::from_bytes(bytes.get(..len)?));
+        if let Some(session) = session {
+            self.events
+                .push_back((self.handle_of(slot), Event::NewSession(session)));
+        }
+    }
+
+    /// Forgets a last flight that nobody can ask for any more.
+    pub(super) fn settle_last_flight(&mut self, now: Instant, handle: ConnectionHandle) {
+        let Some(slot) = self.live(handle) else {
+            return;
+        };
+        if let Some(Life::Established(association)) = self.slots.get_mut(slot).map(|s| &mut s.life)
+        {
+            association.last_flight.take_if(|last| last.until <= now);
         }
     }
 
@@ -242,6 +287,9 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
                 let handle = ConnectionHandle { slot, generation };
                 self.handshake(handle)
                     .is_some_and(|entry| entry.armed == Some(at))
+                    || self
+                        .established(handle)
+                        .is_some_and(|(association, _)| association.last_flight.is_some())
             });
             self.timers = timers;
         }

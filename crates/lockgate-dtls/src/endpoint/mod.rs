@@ -4,6 +4,7 @@
 //! slot, first with a place in the slab of handshakes, then without: an idle session never pays for a handshake.
 
 mod admission;
+mod answers;
 mod cid;
 mod cookie;
 mod key_cache;
@@ -12,6 +13,7 @@ mod receive;
 mod sessions;
 mod slots;
 mod tables;
+mod ticket;
 mod transmit;
 
 use alloc::boxed::Box;
@@ -23,6 +25,7 @@ use core::time::Duration;
 
 pub use cid::{CidKey, CidRoute, Placement};
 pub use receive::Received;
+pub(crate) use ticket::TicketJar;
 pub use transmit::Transmit;
 
 use crate::address::{Address, UdpPath};
@@ -33,9 +36,9 @@ use crate::crypto::Provider;
 use crate::error::{ApiError, CloseReason, HandshakeError};
 use crate::event::{Event, EventFlags};
 use crate::handshake::{Handshake, MAX_SCRATCH_LEN, MIN_SCRATCH_LEN};
+use crate::session::Session;
 use crate::suite::CipherSuite;
 use crate::time::Instant;
-use crate::v12::server::Answer;
 use admission::Admission;
 use cid::{CidCodec, RecentRoutes};
 use cookie::CookieJar;
@@ -83,8 +86,12 @@ pub struct EndpointConfig {
     pub max_half_open_per_address: u32,
     /// How many sessions' keys are kept expanded. Default 4,096.
     pub key_cache: usize,
-    /// Scratch memory of one handshake in bytes, [`MIN_SCRATCH_LEN`] to [`MAX_SCRATCH_LEN`]. Default 1,024.
-    pub scratch_len: usize,
+    /// Scratch memory of one handshake in bytes, [`MIN_SCRATCH_LEN`] to [`MAX_SCRATCH_LEN`]. Default `None`: 1,024 for
+    /// pre-shared keys alone, 2,048 with resumption; 16 KiB where certificates are shown one way, and 36 KiB where both
+    /// sides show theirs.
+    pub scratch_len: Option<usize>,
+    /// How long a ticket key is the newest; its tickets hold once as long again. Default 12 hours.
+    pub ticket_lifetime: Duration,
 }
 
 impl Default for EndpointConfig {
@@ -100,7 +107,8 @@ impl Default for EndpointConfig {
             max_half_open: 10_000,
             max_half_open_per_address: 1024,
             key_cache: 4096,
-            scratch_len: 1024,
+            scratch_len: None,
+            ticket_lifetime: Duration::from_hours(12),
         }
     }
 }
@@ -118,10 +126,15 @@ pub struct ConnectionInfo<A> {
     pub own_cid: OwnCid,
     /// The connection ID that our records carry, or empty.
     pub peer_cid: PeerCid,
-    /// Longest payload that one record carries to the peer, in bytes.
+    /// Longest payload that one record carries to the peer, in bytes: by the peer's limit, and by the path's MTU where
+    /// [`Endpoint::set_mtu`] said it.
     pub max_payload: usize,
     /// Bytes that a record adds around a payload, without padding.
     pub record_overhead: usize,
+    /// The handshake went on with an earlier session.
+    pub resumed: bool,
+    /// SHA-256 of the `SubjectPublicKeyInfo` that the peer proved itself with, if it did with one.
+    pub peer_key_hash: Option<[u8; 32]>,
 }
 
 struct HandshakeEntry<P: Provider> {
@@ -151,13 +164,18 @@ pub struct Endpoint<P: Provider, A: Address = UdpPath> {
     timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
     transmits: VecDeque<u32>,
     events: VecDeque<(ConnectionHandle, Event)>,
+    tickets: TicketJar<P::AeadKey>,
+    scratch_len: usize,
 }
 
 impl<P: Provider, A: Address> Endpoint<P, A> {
     /// An endpoint without connections.
     pub fn new(mut provider: P, now: Instant, config: EndpointConfig) -> Result<Self, ConfigError> {
         config.config.validate(&provider)?;
-        if !(MIN_SCRATCH_LEN..=MAX_SCRATCH_LEN).contains(&config.scratch_len) {
+        let scratch_len = config
+            .scratch_len
+            .unwrap_or_else(|| config.config.default_scratch_len());
+        if !(MIN_SCRATCH_LEN..=MAX_SCRATCH_LEN).contains(&scratch_len) {
             return Err(ConfigError::ScratchLen);
         }
         let key = match &config.cid_key {
@@ -188,6 +206,8 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             timers: BinaryHeap::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            tickets: TicketJar::new(now, config.ticket_lifetime),
+            scratch_len,
             provider,
             config,
         })
@@ -229,6 +249,18 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         path: A,
         server_name: &[u8],
     ) -> Result<ConnectionHandle, ApiError> {
+        self.connect_with(now, path, server_name, None)
+    }
+
+    /// As [`Endpoint::connect`], offering to go on with an earlier session, where [`Config::resumption`] is on and the
+    /// session fits. The server may still want a full handshake.
+    pub fn connect_with(
+        &mut self,
+        now: Instant,
+        path: A,
+        server_name: &[u8],
+        session: Option<&Session>,
+    ) -> Result<ConnectionHandle, ApiError> {
         if self
             .find_handshake(self.hasher.hash_address(&path), &path)
             .is_some()
@@ -242,7 +274,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             .encode(&mut self.provider, slot, handle.generation)
             .map_err(ApiError::from)
             .and_then(|own_cid| {
-                let scratch = vec![0; self.config.scratch_len].into_boxed_slice();
+                let scratch = vec![0; self.scratch_len].into_boxed_slice();
                 Handshake::connect(
                     &mut self.provider,
                     &self.config.config,
@@ -250,6 +282,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
                     scratch,
                     own_cid,
                     server_name,
+                    session.map(Session::as_bytes),
                 )
             });
         match begun {
@@ -266,63 +299,6 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         }
     }
 
-    /// What the handshake shows of PSK identities: on a server the client's identity once it asks for a key, on a
-    /// client the server's hint, perhaps empty. `None` when no handshake of this handle is under way.
-    pub fn psk_identity(&self, handle: ConnectionHandle) -> Option<&[u8]> {
-        self.handshake(handle)
-            .map(|entry| entry.handshake.psk_identity())
-    }
-
-    /// The host name that a client asked for (RFC 6066), or empty. `None` when no handshake of this handle is under way.
-    pub fn server_name(&self, handle: ConnectionHandle) -> Option<&[u8]> {
-        self.handshake(handle)
-            .map(|entry| entry.handshake.server_name())
-    }
-
-    /// Answers [`Event::PskRequested`] on a server with the key of the client's identity, 1 to
-    /// [`MAX_PSK_LEN`](crate::config::MAX_PSK_LEN) bytes.
-    pub fn provide_psk(
-        &mut self,
-        now: Instant,
-        handle: ConnectionHandle,
-        psk: &[u8],
-    ) -> Result<(), ApiError> {
-        self.step_handshake(now, handle, |handshake, cx| {
-            handshake.provide_server_psk(cx, Answer::Key(psk))
-        })
-    }
-
-    /// Answers [`Event::PskRequested`] on a server that has no key for the client's identity. Unless
-    /// [`Config::reveal_unknown_identity`] is set, the handshake runs on and ends as with a wrong key.
-    pub fn refuse_psk(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), ApiError> {
-        self.step_handshake(now, handle, |handshake, cx| {
-            handshake.provide_server_psk(cx, Answer::Unknown)
-        })
-    }
-
-    /// Answers [`Event::PskRequested`] on a server that cannot find out whether there is a key: the handshake ends at once,
-    /// with `internal_error`, and the client may try again.
-    pub fn fail_psk(&mut self, handle: ConnectionHandle) -> Result<(), ApiError> {
-        let slot = self.live(handle).ok_or(ApiError::UnknownConnection)?;
-        let index = self.handshake_index(handle).ok_or(ApiError::NotRequested)?;
-        self.fail_handshake(slot, index, HandshakeError::NoPskAnswer);
-        Ok(())
-    }
-
-    /// Answers [`Event::PskRequested`] on a client with its identity, up to
-    /// [`MAX_PSK_IDENTITY_LEN`](crate::config::MAX_PSK_IDENTITY_LEN) bytes, and key.
-    pub fn provide_identity(
-        &mut self,
-        now: Instant,
-        handle: ConnectionHandle,
-        identity: &[u8],
-        psk: &[u8],
-    ) -> Result<(), ApiError> {
-        self.step_handshake(now, handle, |handshake, cx| {
-            handshake.provide_client_psk(cx, identity, psk)
-        })
-    }
-
     /// What is known of an established connection.
     pub fn info(&self, handle: ConnectionHandle) -> Option<ConnectionInfo<A>> {
         let (association, path) = self.established(handle)?;
@@ -332,9 +308,18 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             path,
             own_cid: association.own_cid,
             peer_cid: association.peer_cid,
-            max_payload: association.max_payload(),
+            max_payload: association.max_datagram_payload(),
             record_overhead: association.record_overhead(),
+            resumed: association.resumed,
+            peer_key_hash: association.peer_key_hash,
         })
+    }
+
+    /// The application protocol that was agreed (RFC 7301), if one was.
+    pub fn protocol(&self, handle: ConnectionHandle) -> Option<&[u8]> {
+        let (association, _) = self.established(handle)?;
+        let place = usize::from(association.protocol).checked_sub(1)?;
+        self.config.config.protocols.iter().nth(place)
     }
 
     /// Where a connection's peer is, established or not.
@@ -402,6 +387,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             self.timers.pop();
             let handle = ConnectionHandle { slot, generation };
             let Some(index) = self.handshake_index(handle) else {
+                self.settle_last_flight(now, handle);
                 continue;
             };
             let Some(Some(entry)) = self.handshakes.get_mut(index as usize) else {

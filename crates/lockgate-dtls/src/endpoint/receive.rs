@@ -13,7 +13,7 @@ use crate::config::AddressPolicy;
 use crate::crypto::Provider;
 use crate::datagram::Datagram;
 use crate::drop_reason::DropReason;
-use crate::error::{CloseReason, HandshakeError};
+use crate::error::{CloseReason, HandshakeError, PeerMisbehaved};
 use crate::event::{Event, EventFlags};
 use crate::flight::MAX_EARLY_RECORD_LEN;
 use crate::handshake::{Handshake, first_message_type};
@@ -223,6 +223,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
                     config: &self.config.config,
                     now,
                     events: &mut flags,
+                    tickets: Some(&mut self.tickets),
                 };
                 let result = entry.handshake.handle_record(&mut cx, header, record);
                 self.after_handshake_step(index, flags);
@@ -281,6 +282,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
                 self.tell_closed(slot, CloseReason::PeerClosed);
                 self.queue(slot);
             }
+            Opened::Misbehaved(what) => {
+                self.tell_closed(slot, CloseReason::PeerMisbehaved(what));
+                self.queue(slot);
+            }
             Opened::FatalAlert(description) => {
                 self.tell_closed(slot, CloseReason::PeerAlert(description));
                 self.remove(slot);
@@ -319,8 +324,23 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         if !message.is_whole() {
             return Received::dropped(DropReason::FragmentedClientHello);
         }
-        let Ok(hello) = ClientHello::parse(body) else {
-            return Received::dropped(DropReason::Malformed);
+        let hello = match ClientHello::parse(body) {
+            Ok(hello) => hello,
+            // Only an address that is proved, or counts as such, is told what is wrong.
+            Err(_) if self.config.cookies => return Received::dropped(DropReason::Malformed),
+            Err(extension) => {
+                let error = match extension {
+                    Some(extension) => PeerMisbehaved::MalformedExtension(extension.0),
+                    None => PeerMisbehaved::Malformed(HandshakeType::CLIENT_HELLO),
+                };
+                let whole = whole_hello(message.message_seq, body);
+                let refused =
+                    self.accept(now, path, None, header.sequence, whole, Err(error.into()));
+                return match refused {
+                    Ok(connection) => Received::Progress(connection),
+                    Err(reason) => Received::dropped(reason),
+                };
+            }
         };
 
         let under_way = self.find_handshake(self.hasher.hash_address(&path), &path);
@@ -349,13 +369,8 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
                 };
             }
         }
-        let whole = Message {
-            msg_type: HandshakeType::CLIENT_HELLO,
-            message_seq: message.message_seq,
-            protected: false,
-            body,
-        };
-        match self.accept(now, path, under_way, header.sequence, whole, &hello) {
+        let whole = whole_hello(message.message_seq, body);
+        match self.accept(now, path, under_way, header.sequence, whole, Ok(&hello)) {
             Ok(connection) => Received::Progress(connection),
             Err(reason) => Received::dropped(reason),
         }
@@ -387,6 +402,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             config: &self.config.config,
             now,
             events: &mut flags,
+            tickets: Some(&mut self.tickets),
         };
         entry.handshake.answer_repeat(&cx, message_seq);
         self.after_handshake_step(slot, flags);
@@ -404,7 +420,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         under_way: Option<u32>,
         record_sequence: u64,
         message: Message<'_>,
-        hello: &ClientHello<'_>,
+        hello: Result<&ClientHello<'_>, HandshakeError>,
     ) -> Result<ConnectionHandle, DropReason> {
         if let Some(older) = under_way {
             // The client began again; only handshakes give way to handshakes.
@@ -432,18 +448,28 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             self.slots.put_back(slot);
             return Err(DropReason::Internal);
         };
-        let scratch: Box<[u8]> = vec![0; self.config.scratch_len].into_boxed_slice();
+        let scratch: Box<[u8]> = vec![0; self.scratch_len].into_boxed_slice();
         let mut flags = EventFlags::default();
         let mut cx = Context {
             provider: &mut self.provider,
             config: &self.config.config,
             now,
             events: &mut flags,
+            tickets: Some(&mut self.tickets),
         };
         let handshake =
             Handshake::accept(&mut cx, scratch, own_cid, record_sequence, message, hello);
         self.enter_handshake(slot, path, handshake, Some(group));
         self.after_handshake_step(slot, flags);
         Ok(connection)
+    }
+}
+
+fn whole_hello(message_seq: u16, body: &[u8]) -> Message<'_> {
+    Message {
+        msg_type: HandshakeType::CLIENT_HELLO,
+        message_seq,
+        protected: false,
+        body,
     }
 }

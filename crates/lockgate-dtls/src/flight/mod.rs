@@ -6,8 +6,10 @@ mod reassembly;
 mod tests;
 mod timer;
 
+#[cfg(feature = "resumption")]
+pub(crate) use outgoing::ENTRY_HEADER_LEN;
 pub(crate) use outgoing::{Outgoing, Piece, Protection};
-#[cfg(feature = "endpoint")]
+#[cfg(feature = "resumption")]
 pub(crate) use reassembly::MAX_EARLY_RECORD_LEN;
 pub(crate) use reassembly::Reassembly;
 pub(crate) use timer::{Expired, RetransmitTimer};

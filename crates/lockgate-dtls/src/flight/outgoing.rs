@@ -22,7 +22,8 @@ enum Entry {
     ChangeCipherSpec,
 }
 
-const ENTRY_HEADER_LEN: usize = 6;
+/// Bytes before each message of a flight in its memory.
+pub(crate) const ENTRY_HEADER_LEN: usize = 6;
 
 /// The flight in the scratch memory that it was lent: a row of entries.
 #[derive(Debug, Default)]
@@ -143,7 +144,7 @@ impl Outgoing {
     }
 
     /// Leaves off sending; the flight is kept, for [`Outgoing::rewind`].
-    #[cfg(feature = "endpoint")]
+    #[cfg(feature = "resumption")]
     pub(crate) const fn hold(&mut self) {
         self.pending = false;
     }

@@ -13,7 +13,7 @@ pub(crate) const MAX_MESSAGES: usize = 6;
 
 /// Longest protected record that is kept until there are keys for it, in bytes: a `Finished` under the longest
 /// connection ID and tag, with room for padding.
-#[cfg(feature = "endpoint")]
+#[cfg(feature = "resumption")]
 pub(crate) const MAX_EARLY_RECORD_LEN: usize = 160;
 
 #[derive(Clone, Copy, Debug)]
@@ -112,11 +112,11 @@ impl Reassembly {
         let Some(slot) = &mut self.slots[index] else {
             return Err(DropReason::ReassemblyFull);
         };
-        if slot.protected != protected
-            || slot.msg_type != header.msg_type
-            || u32::from(slot.length) != header.length
-        {
-            return Err(DropReason::InconsistentFragment);
+        if slot.protected != protected {
+            return Err(DropReason::MixedEpochs);
+        }
+        if slot.msg_type != header.msg_type || u32::from(slot.length) != header.length {
+            return Err(DropReason::FragmentMismatch);
         }
         let body = slot.body();
         let from = header.fragment_offset as usize;
@@ -155,6 +155,12 @@ impl Reassembly {
             protected: slot.protected,
             body: slot.body(),
         })
+    }
+
+    /// Where the expected message's body stands, while the caller is asked about it.
+    #[cfg(feature = "certificates")]
+    pub(crate) fn held(&self) -> Option<Range<usize>> {
+        self.ready().map(|ready| ready.body)
     }
 
     /// The expected message has been processed.

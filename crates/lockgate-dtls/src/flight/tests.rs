@@ -122,7 +122,7 @@ fn what_is_authenticated_takes_the_place_of_what_is_not() {
     assert_eq!(&scratch[ready.body], &[0xaa; 12]);
     // And not the other way round.
     let again = reassembly.insert(&mut scratch, &header(0, 12, 0, 12), false, &[0xcc; 12]);
-    assert_eq!(again, Err(DropReason::InconsistentFragment));
+    assert_eq!(again, Err(DropReason::MixedEpochs));
 }
 
 #[test]

@@ -20,27 +20,50 @@ pub(crate) enum Expired {
 #[derive(Debug)]
 pub(crate) struct RetransmitTimer {
     timeout: Duration,
+    /// The first time-out of a flight.
+    initial: Duration,
     next: Option<Instant>,
     last_sent: Instant,
     end: Instant,
     tries: u8,
+    /// What the path is known to take, or 0.
+    path_mtu: u16,
 }
 
 impl RetransmitTimer {
     pub(crate) fn new(now: Instant, config: &Config) -> Self {
         Self {
             timeout: config.initial_timeout,
+            initial: config.initial_timeout,
             next: None,
             last_sent: now,
             end: now + config.handshake_timeout,
             tries: 0,
+            path_mtu: 0,
         }
     }
 
     /// A new flight has been built; its tries begin anew.
-    pub(crate) fn new_flight(&mut self, config: &Config) {
-        self.timeout = config.initial_timeout;
+    pub(crate) fn new_flight(&mut self) {
+        self.timeout = self.initial;
         self.tries = 0;
+    }
+
+    /// Changes the first time-out: a running one goes on as if it had begun with it.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn set_initial(&mut self, initial: Duration, config: &Config) {
+        self.initial = initial;
+        self.timeout =
+            (initial * 2u32.saturating_pow(u32::from(self.tries))).min(config.max_timeout);
+        if self.next.is_some() {
+            self.next = Some(self.last_sent + self.timeout);
+        }
+    }
+
+    /// Sets the MTU to what the path is known to take, in bytes of UDP payload: it is not tried smaller after losses.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn set_mtu(&mut self, mtu: u16) {
+        self.path_mtu = mtu;
     }
 
     /// The flight went out.
@@ -61,7 +84,7 @@ impl RetransmitTimer {
     /// Whether a repeat of the peer's may be answered with a repeat of ours: not so soon that an echo of the network
     /// would multiply.
     pub(crate) fn may_answer_repeat(&self, now: Instant, config: &Config) -> bool {
-        now.saturating_since(self.last_sent) >= config.initial_timeout / 4
+        now.saturating_since(self.last_sent) >= config.repeat_interval
     }
 
     pub(crate) fn expire(&mut self, now: Instant, config: &Config) -> Expired {
@@ -84,6 +107,9 @@ impl RetransmitTimer {
 
     /// The MTU for this try: smaller after every second loss, in case the path swallows what is long.
     pub(crate) fn mtu(&self, config: &Config) -> usize {
+        if self.path_mtu != 0 {
+            return usize::from(self.path_mtu);
+        }
         let shrunk = match self.tries {
             0 | 1 => config.mtu,
             2 | 3 => config.mtu.min(548),

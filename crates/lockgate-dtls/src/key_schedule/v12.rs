@@ -1,6 +1,6 @@
 //! TLS 1.2: RFC 5246 §5, §6.3, §8.1; RFC 4279 §2; RFC 7627; RFC 5705.
 //!
-//! `PskPremaster` -> `MasterSecret` -> traffic keys and `verify_data`. Each step consumes or borrows the one before.
+//! `Premaster` -> `MasterSecret` -> traffic keys and `verify_data`. Each step consumes or borrows the one before.
 
 use core::fmt;
 
@@ -17,7 +17,7 @@ use crate::wire::{RANDOM_LEN, VERIFY_DATA_LEN};
 pub(crate) const MASTER_SECRET_LEN: usize = 48;
 
 /// `P_hash` of RFC 5246 §5, with the label and seed in pieces.
-fn prf<H: Hmac>(key: &H, label: &[u8], seeds: [&[u8]; 2], out: &mut [u8]) {
+pub(super) fn prf<H: Hmac>(key: &H, label: &[u8], seeds: [&[u8]; 2], out: &mut [u8]) {
     let mut a = key.sign(&[label, seeds[0], seeds[1]]);
     let mut rest = out;
     while !rest.is_empty() {
@@ -49,16 +49,17 @@ pub(crate) enum Seed<'a> {
     },
 }
 
-/// The premaster secret of plain PSK: length, zeros, length, key.
+/// The premaster secret: of PSK suites length, other secret, length, key, where the other secret is zeros in plain PSK
+/// (RFC 4279 §2) and the shared secret in `ECDHE_PSK` (RFC 5489 §2); of others the shared secret alone.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub(crate) struct PskPremaster {
+pub(crate) struct Premaster {
     bytes: [u8; 4 + 2 * MAX_PSK_LEN],
     len: usize,
 }
 
-impl PskPremaster {
+impl Premaster {
     /// Takes a key of 1 to [`MAX_PSK_LEN`] bytes.
-    pub(crate) fn new(psk: &[u8]) -> Result<Self, ApiError> {
+    pub(crate) fn psk(psk: &[u8]) -> Result<Self, ApiError> {
         if psk.is_empty() || psk.len() > MAX_PSK_LEN {
             return Err(ApiError::BadLength);
         }
@@ -72,6 +73,38 @@ impl PskPremaster {
             bytes,
             len: 4 + 2 * n,
         })
+    }
+
+    /// Takes a shared secret, and in `ECDHE_PSK` a key of 1 to [`MAX_PSK_LEN`] bytes.
+    #[cfg(feature = "certificates")]
+    pub(crate) fn ecdhe(shared: &[u8], psk: Option<&[u8]>) -> Result<Self, ApiError> {
+        let mut this = Self {
+            bytes: [0; 4 + 2 * MAX_PSK_LEN],
+            len: 0,
+        };
+        let Some(psk) = psk else {
+            this.append(shared)?;
+            return Ok(this);
+        };
+        if psk.is_empty() || psk.len() > MAX_PSK_LEN {
+            return Err(ApiError::BadLength);
+        }
+        for part in [shared, psk] {
+            this.append(&(part.len() as u16).to_be_bytes())?;
+            this.append(part)?;
+        }
+        Ok(this)
+    }
+
+    #[cfg(feature = "certificates")]
+    fn append(&mut self, part: &[u8]) -> Result<(), ApiError> {
+        let end = self.len + part.len();
+        self.bytes
+            .get_mut(self.len..end)
+            .ok_or(ApiError::BadLength)?
+            .copy_from_slice(part);
+        self.len = end;
+        Ok(())
     }
 
     /// Derives the master secret.

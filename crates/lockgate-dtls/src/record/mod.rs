@@ -6,7 +6,7 @@ mod replay;
 mod tests;
 
 pub(crate) use protection::{Direction, KeyPair, Layout, TrafficKeys, fixed_iv_len, open, seal};
-pub(crate) use replay::ReplayWindow;
+pub(crate) use replay::{MAX_REPLAY_WINDOW, ReplayWindow, WINDOW_WORDS};
 
 use crate::crypto::AeadAlgorithm;
 use crate::suite::SuiteParameters;

@@ -12,7 +12,7 @@ proptest! {
     #[test]
     fn the_window_agrees_with_a_perfect_memory(
         numbers in proptest::collection::vec(0u64..400, 1..300),
-        width in 64u8..=128,
+        width in 64u16..=256,
     ) {
         let mut window = ReplayWindow::default();
         let mut seen = BTreeSet::new();

@@ -197,4 +197,23 @@ impl<'a> Writer<'a> {
         self.bytes[at..at + 2].copy_from_slice(&len.to_be_bytes());
         Ok(())
     }
+
+    /// Appends a vector with a length of three bytes, written by `content`.
+    ///
+    /// # Errors
+    /// [`BufferTooSmall`] also when the content is longer than its length field can say.
+    pub fn vec24(
+        &mut self,
+        content: impl FnOnce(&mut Self) -> Result<(), BufferTooSmall>,
+    ) -> Result<(), BufferTooSmall> {
+        let at = self.len;
+        self.u24(0)?;
+        content(self)?;
+        let len = (self.len - at - 3) as u32;
+        if len >= 1 << 24 {
+            return Err(BufferTooSmall);
+        }
+        self.bytes[at..at + 3].copy_from_slice(&len.to_be_bytes()[1..]);
+        Ok(())
+    }
 }

@@ -1,9 +1,12 @@
 //! `ClientHello`: RFC 6347 §4.2.1 with the extensions that Lockgate reads and writes.
 
-use super::extension::{emit, only_vec8, parse_record_size_limit, parse_server_name};
+use super::extension::{
+    emit, only_values16, only_vec8, pairs, parse_protocols, parse_record_size_limit,
+    parse_server_name,
+};
 use super::{
-    BufferTooSmall, ExtensionType, Extensions, MAX_SESSION_ID_LEN, Malformed, MaxFragmentLength,
-    RANDOM_LEN, Reader, Writer,
+    BufferTooSmall, Extension, ExtensionType, Extensions, MAX_SESSION_ID_LEN, Malformed,
+    MalformedHello, MaxFragmentLength, RANDOM_LEN, Reader, Writer,
 };
 use crate::suite::CipherSuite;
 
@@ -39,11 +42,67 @@ pub struct ClientHello<'a> {
     pub server_name: Option<&'a [u8]>,
     /// Body of `supported_versions`' list, two bytes each.
     pub supported_versions: Option<&'a [u8]>,
+    /// The groups of `supported_groups`, two bytes each.
+    pub supported_groups: Option<&'a [u8]>,
+    /// The formats of `ec_point_formats`, one byte each.
+    pub ec_point_formats: Option<&'a [u8]>,
+    /// The schemes of `signature_algorithms`, two bytes each.
+    pub signature_algorithms: Option<&'a [u8]>,
+    /// The names of `application_layer_protocol_negotiation`, each behind a byte of length.
+    pub protocols: Option<&'a [u8]>,
+    /// The types of `client_certificate_type`, one byte each.
+    pub client_certificate_types: Option<&'a [u8]>,
+    /// The types of `server_certificate_type`, one byte each.
+    pub server_certificate_types: Option<&'a [u8]>,
+    /// The names of `certificate_authorities`, each behind two bytes of length (RFC 8446 §4.2.4).
+    pub certificate_authorities: Option<&'a [u8]>,
+    /// The body of `session_ticket`: a ticket, or empty to ask for one.
+    pub session_ticket: Option<&'a [u8]>,
 }
 
 impl<'a> ClientHello<'a> {
+    /// A hello that offers nothing.
+    pub const fn new(version: u16, random: &'a [u8; RANDOM_LEN]) -> Self {
+        Self {
+            version,
+            random,
+            session_id: &[],
+            cookie: &[],
+            cipher_suites: &[],
+            compression_methods: &[0],
+            extended_master_secret: false,
+            renegotiation_info: false,
+            connection_id: None,
+            max_fragment_length: None,
+            record_size_limit: None,
+            server_name: None,
+            supported_versions: None,
+            supported_groups: None,
+            ec_point_formats: None,
+            signature_algorithms: None,
+            protocols: None,
+            client_certificate_types: None,
+            server_certificate_types: None,
+            certificate_authorities: None,
+            session_ticket: None,
+        }
+    }
+
     /// Reads the message body.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+    ///
+    /// # Errors
+    /// Names the extension that cannot be decoded, where it is one.
+    pub fn parse(body: &'a [u8]) -> Result<Self, MalformedHello> {
+        let (mut hello, extensions) = Self::parse_fixed(body).map_err(|Malformed| None)?;
+        for extension in extensions.iter() {
+            hello
+                .take_extension(extension)
+                .map_err(|Malformed| Some(extension.extension_type))?;
+        }
+        Ok(hello)
+    }
+
+    fn parse_fixed(body: &'a [u8]) -> Result<(Self, Extensions<'a>), Malformed> {
         let mut reader = Reader::new(body);
         let version = reader.u16()?;
         let random = reader.array()?;
@@ -61,54 +120,67 @@ impl<'a> ClientHello<'a> {
             return Err(Malformed);
         }
         let mut hello = Self {
-            version,
-            random,
             session_id,
             cookie,
             cipher_suites,
             compression_methods,
-            extended_master_secret: false,
-            renegotiation_info: false,
-            connection_id: None,
-            max_fragment_length: None,
-            record_size_limit: None,
-            server_name: None,
-            supported_versions: None,
+            ..Self::new(version, random)
         };
         hello.renegotiation_info = hello.suites().any(|s| s.0 == EMPTY_RENEGOTIATION_INFO_SCSV);
-        for extension in extensions.iter() {
-            let data = extension.data;
-            match extension.extension_type {
-                ExtensionType::EXTENDED_MASTER_SECRET => {
-                    Reader::new(data).end()?;
-                    hello.extended_master_secret = true;
-                }
-                ExtensionType::RENEGOTIATION_INFO => {
-                    // Not empty means a renegotiation, which does not exist here.
-                    if !only_vec8(data)?.is_empty() {
-                        return Err(Malformed);
-                    }
-                    hello.renegotiation_info = true;
-                }
-                ExtensionType::CONNECTION_ID => hello.connection_id = Some(only_vec8(data)?),
-                ExtensionType::MAX_FRAGMENT_LENGTH => {
-                    hello.max_fragment_length = Some(MaxFragmentLength::parse(data)?);
-                }
-                ExtensionType::RECORD_SIZE_LIMIT => {
-                    hello.record_size_limit = Some(parse_record_size_limit(data)?);
-                }
-                ExtensionType::SERVER_NAME => hello.server_name = parse_server_name(data)?,
-                ExtensionType::SUPPORTED_VERSIONS => {
-                    let versions = only_vec8(data)?;
-                    if versions.is_empty() || versions.len() % 2 != 0 {
-                        return Err(Malformed);
-                    }
-                    hello.supported_versions = Some(versions);
-                }
-                _ => {}
+        Ok((hello, extensions))
+    }
+
+    fn take_extension(&mut self, extension: Extension<'a>) -> Result<(), Malformed> {
+        let hello = self;
+        let data = extension.data;
+        match extension.extension_type {
+            ExtensionType::EXTENDED_MASTER_SECRET => {
+                Reader::new(data).end()?;
+                hello.extended_master_secret = true;
             }
+            ExtensionType::RENEGOTIATION_INFO => {
+                // Not empty means a renegotiation, which does not exist here.
+                if !only_vec8(data)?.is_empty() {
+                    return Err(Malformed);
+                }
+                hello.renegotiation_info = true;
+            }
+            ExtensionType::CONNECTION_ID => hello.connection_id = Some(only_vec8(data)?),
+            ExtensionType::MAX_FRAGMENT_LENGTH => {
+                hello.max_fragment_length = Some(MaxFragmentLength::parse(data)?);
+            }
+            ExtensionType::RECORD_SIZE_LIMIT => {
+                hello.record_size_limit = Some(parse_record_size_limit(data)?);
+            }
+            ExtensionType::SERVER_NAME => hello.server_name = parse_server_name(data)?,
+            ExtensionType::SUPPORTED_VERSIONS => {
+                let versions = only_vec8(data)?;
+                if versions.is_empty() || versions.len() % 2 != 0 {
+                    return Err(Malformed);
+                }
+                hello.supported_versions = Some(versions);
+            }
+            ExtensionType::SUPPORTED_GROUPS => {
+                hello.supported_groups = Some(only_values16(data)?);
+            }
+            ExtensionType::EC_POINT_FORMATS => hello.ec_point_formats = Some(only_vec8(data)?),
+            ExtensionType::SIGNATURE_ALGORITHMS => {
+                hello.signature_algorithms = Some(only_values16(data)?);
+            }
+            ExtensionType::ALPN => hello.protocols = Some(parse_protocols(data)?),
+            ExtensionType::CLIENT_CERTIFICATE_TYPE => {
+                hello.client_certificate_types = Some(certificate_types(data)?);
+            }
+            ExtensionType::SERVER_CERTIFICATE_TYPE => {
+                hello.server_certificate_types = Some(certificate_types(data)?);
+            }
+            ExtensionType::CERTIFICATE_AUTHORITIES => {
+                hello.certificate_authorities = Some(parse_names16(data)?);
+            }
+            ExtensionType::SESSION_TICKET => hello.session_ticket = Some(data),
+            _ => {}
         }
-        Ok(hello)
+        Ok(())
     }
 
     /// The cipher suites in the client's order.
@@ -147,6 +219,12 @@ impl<'a> ClientHello<'a> {
                     w.u8(length as u8)
                 })?;
             }
+            #[cfg(feature = "certificates")]
+            self.emit_for_public_keys(w)?;
+            #[cfg(feature = "resumption")]
+            if let Some(ticket) = self.session_ticket {
+                emit(w, ExtensionType::SESSION_TICKET, |w| w.put(ticket))?;
+            }
             if self.extended_master_secret {
                 emit(w, ExtensionType::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
             }
@@ -167,11 +245,60 @@ impl<'a> ClientHello<'a> {
             Ok(())
         })
     }
+
+    #[cfg(feature = "certificates")]
+    fn emit_for_public_keys(&self, out: &mut Writer<'_>) -> Result<(), BufferTooSmall> {
+        let lists16 = [
+            (ExtensionType::SUPPORTED_GROUPS, self.supported_groups),
+            (
+                ExtensionType::SIGNATURE_ALGORITHMS,
+                self.signature_algorithms,
+            ),
+            (ExtensionType::ALPN, self.protocols),
+        ];
+        for (extension_type, list) in lists16 {
+            if let Some(list) = list {
+                emit(out, extension_type, |w| w.vec16(|w| w.put(list)))?;
+            }
+        }
+        let lists8 = [
+            (ExtensionType::EC_POINT_FORMATS, self.ec_point_formats),
+            (
+                ExtensionType::CLIENT_CERTIFICATE_TYPE,
+                self.client_certificate_types,
+            ),
+            (
+                ExtensionType::SERVER_CERTIFICATE_TYPE,
+                self.server_certificate_types,
+            ),
+        ];
+        for (extension_type, list) in lists8 {
+            if let Some(list) = list {
+                emit(out, extension_type, |w| w.vec8(|w| w.put(list)))?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The big-endian 16-bit values of `bytes`.
-fn pairs(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
-    bytes
-        .chunks_exact(2)
-        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+/// A vector of vectors, both with lengths of two bytes.
+fn parse_names16(data: &[u8]) -> Result<&[u8], Malformed> {
+    let mut reader = Reader::new(data);
+    let names = reader.vec16()?;
+    reader.end()?;
+    let mut list = Reader::new(names);
+    while !list.is_empty() {
+        list.vec16()?;
+    }
+    Ok(names)
+}
+
+/// The types of RFC 7250 §4.1: at least one.
+fn certificate_types(data: &[u8]) -> Result<&[u8], Malformed> {
+    let types = only_vec8(data)?;
+    if types.is_empty() {
+        Err(Malformed)
+    } else {
+        Ok(types)
+    }
 }

@@ -11,19 +11,35 @@ impl ExtensionType {
     pub const SERVER_NAME: Self = Self(0);
     /// `max_fragment_length` (RFC 6066)
     pub const MAX_FRAGMENT_LENGTH: Self = Self(1);
+    /// `supported_groups` (RFC 8422)
+    pub const SUPPORTED_GROUPS: Self = Self(10);
+    /// `ec_point_formats` (RFC 8422)
+    pub const EC_POINT_FORMATS: Self = Self(11);
+    /// `signature_algorithms` (RFC 5246)
+    pub const SIGNATURE_ALGORITHMS: Self = Self(13);
+    /// `application_layer_protocol_negotiation` (RFC 7301)
+    pub const ALPN: Self = Self(16);
+    /// `client_certificate_type` (RFC 7250)
+    pub const CLIENT_CERTIFICATE_TYPE: Self = Self(19);
+    /// `server_certificate_type` (RFC 7250)
+    pub const SERVER_CERTIFICATE_TYPE: Self = Self(20);
     /// `extended_master_secret` (RFC 7627)
     pub const EXTENDED_MASTER_SECRET: Self = Self(23);
     /// `record_size_limit` (RFC 8449)
     pub const RECORD_SIZE_LIMIT: Self = Self(28);
+    /// `session_ticket` (RFC 5077)
+    pub const SESSION_TICKET: Self = Self(35);
     /// `supported_versions` (RFC 8446)
     pub const SUPPORTED_VERSIONS: Self = Self(43);
+    /// `certificate_authorities` (RFC 8446)
+    pub const CERTIFICATE_AUTHORITIES: Self = Self(47);
     /// `connection_id` (RFC 9146)
     pub const CONNECTION_ID: Self = Self(54);
     /// `renegotiation_info` (RFC 5746)
     pub const RENEGOTIATION_INFO: Self = Self(0xFF01);
 
     /// A bit of its own for each type that is read here, none for others.
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         match self {
             Self::SERVER_NAME => 1,
             Self::MAX_FRAGMENT_LENGTH => 1 << 1,
@@ -32,6 +48,14 @@ impl ExtensionType {
             Self::SUPPORTED_VERSIONS => 1 << 4,
             Self::CONNECTION_ID => 1 << 5,
             Self::RENEGOTIATION_INFO => 1 << 6,
+            Self::SUPPORTED_GROUPS => 1 << 7,
+            Self::EC_POINT_FORMATS => 1 << 8,
+            Self::SIGNATURE_ALGORITHMS => 1 << 9,
+            Self::ALPN => 1 << 10,
+            Self::CLIENT_CERTIFICATE_TYPE => 1 << 11,
+            Self::SERVER_CERTIFICATE_TYPE => 1 << 12,
+            Self::SESSION_TICKET => 1 << 13,
+            Self::CERTIFICATE_AUTHORITIES => 1 << 14,
             _ => 0,
         }
     }
@@ -66,7 +90,7 @@ impl<'a> Extensions<'a> {
             bytes: reader.vec16()?,
         };
         let mut rest = Reader::new(all.bytes);
-        let mut seen = 0u8;
+        let mut seen = 0u16;
         while !rest.is_empty() {
             let bit = ExtensionType(rest.u16()?).bit();
             rest.vec16()?;
@@ -98,6 +122,9 @@ impl<'a> Extensions<'a> {
             .map(|e| e.data)
     }
 }
+
+/// What of a hello cannot be decoded: this extension, or with `None` the message itself.
+pub type MalformedHello = Option<ExtensionType>;
 
 /// Appends an extension whose body `content` writes.
 pub(super) fn emit(
@@ -180,4 +207,47 @@ pub(super) fn parse_record_size_limit(data: &[u8]) -> Result<u16, Malformed> {
     } else {
         Ok(limit)
     }
+}
+
+/// A vector with a length of two bytes that is all of `data` and holds 16-bit values, at least one
+/// (`supported_groups`, `signature_algorithms`).
+pub(super) fn only_values16(data: &[u8]) -> Result<&[u8], Malformed> {
+    let mut reader = Reader::new(data);
+    let values = reader.vec16()?;
+    reader.end()?;
+    if values.is_empty() || values.len() % 2 != 0 {
+        return Err(Malformed);
+    }
+    Ok(values)
+}
+
+/// The names of ALPN, each behind a byte of length and none empty (RFC 7301 §3.1).
+pub(super) fn parse_protocols(data: &[u8]) -> Result<&[u8], Malformed> {
+    let mut reader = Reader::new(data);
+    let names = reader.vec16()?;
+    reader.end()?;
+    let mut list = Reader::new(names);
+    if list.is_empty() {
+        return Err(Malformed);
+    }
+    while !list.is_empty() {
+        if list.vec8()?.is_empty() {
+            return Err(Malformed);
+        }
+    }
+    Ok(names)
+}
+
+/// The big-endian 16-bit values of `bytes`.
+pub(crate) fn pairs(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    bytes
+        .chunks_exact(2)
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+}
+
+/// The names of a checked ALPN list.
+#[cfg(feature = "certificates")]
+pub(crate) fn names(list: &[u8]) -> impl Iterator<Item = &[u8]> + '_ {
+    let mut reader = Reader::new(list);
+    core::iter::from_fn(move || reader.vec8().ok())
 }

@@ -18,10 +18,18 @@ impl HandshakeType {
     pub const SERVER_HELLO: Self = Self(2);
     /// `hello_verify_request`
     pub const HELLO_VERIFY_REQUEST: Self = Self(3);
+    /// `new_session_ticket` (RFC 5077)
+    pub const NEW_SESSION_TICKET: Self = Self(4);
+    /// `certificate`
+    pub const CERTIFICATE: Self = Self(11);
     /// `server_key_exchange`
     pub const SERVER_KEY_EXCHANGE: Self = Self(12);
+    /// `certificate_request`
+    pub const CERTIFICATE_REQUEST: Self = Self(13);
     /// `server_hello_done`
     pub const SERVER_HELLO_DONE: Self = Self(14);
+    /// `certificate_verify`
+    pub const CERTIFICATE_VERIFY: Self = Self(15);
     /// `client_key_exchange`
     pub const CLIENT_KEY_EXCHANGE: Self = Self(16);
     /// `finished`

@@ -5,6 +5,7 @@
 
 mod alert;
 mod buffer;
+mod certificate;
 mod client_hello;
 mod extension;
 mod handshake;
@@ -12,18 +13,27 @@ mod hello_verify_request;
 mod key_exchange;
 mod record;
 mod server_hello;
+mod session_ticket;
 #[cfg(test)]
 mod tests;
 
 pub use alert::{Alert, AlertDescription, AlertLevel};
 pub use buffer::{BufferTooSmall, Malformed, Reader, Writer};
+pub use certificate::{CertificateMessage, CertificateRequest};
 pub use client_hello::ClientHello;
-pub use extension::{Extension, ExtensionType, Extensions, MaxFragmentLength};
+#[cfg(feature = "certificates")]
+pub(crate) use extension::names;
+#[cfg(feature = "certificates")]
+pub(crate) use extension::pairs;
+pub use extension::{Extension, ExtensionType, Extensions, MalformedHello, MaxFragmentLength};
 pub use handshake::{HANDSHAKE_HEADER_LEN, HandshakeHeader, HandshakeType};
 pub use hello_verify_request::HelloVerifyRequest;
-pub use key_exchange::{PskClientKeyExchange, PskServerKeyExchange};
+pub use key_exchange::{
+    EcdheClientKeyExchange, EcdheParams, PskClientKeyExchange, PskServerKeyExchange, Signed,
+};
 pub use record::{ContentType, RECORD_HEADER_LEN, RecordHeader};
 pub use server_hello::ServerHello;
+pub use session_ticket::NewSessionTicket;
 
 /// DTLS 1.0, legal only as the record version of a `ClientHello` and in a `HelloVerifyRequest` (RFC 6347 §4.2.1).
 pub const DTLS_1_0: u16 = 0xFEFF;

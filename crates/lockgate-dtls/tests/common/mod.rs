@@ -10,12 +10,14 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lockgate_dtls::crypto::CryptoError;
+use lockgate_dtls::certificate::{CertificateError, CertificateType};
+use lockgate_dtls::crypto::{CryptoError, KeyType, SignatureScheme, SigningKey as _};
 use lockgate_dtls::{
-    CloseReason, Config, ConnectionHandle, Datagram, DropReason, Endpoint, EndpointConfig, Event,
-    Instant, Received, UdpPath,
+    CipherSuite, CloseReason, Config, ConnectionHandle, Credential, Datagram, DropReason, Endpoint,
+    EndpointConfig, Event, Instant, KeyExchangeAlgorithm, Received, ResumptionRequest, Session,
+    SuiteList, UdpPath,
 };
-use lockgate_rustcrypto::{RandomSource, RustCrypto};
+use lockgate_rustcrypto::{PrivateKey, RandomSource, RustCrypto};
 
 /// A xorshift generator: not for secrets, but the same each time.
 #[derive(Clone, Debug)]
@@ -99,9 +101,148 @@ struct InFlight {
 pub const IDENTITY: &[u8] = b"Client_identity";
 pub const KEY: &[u8] = b"secretPSK";
 
+/// What one end shows, and how it judges the other.
+#[derive(Default)]
+pub struct Papers {
+    pub own: Option<Paper>,
+    /// Why the peer's certificate is refused, if it is.
+    pub refuse: Option<CertificateError>,
+    /// Every certificate that was shown, the peer's own of each.
+    pub shown: Vec<Vec<u8>>,
+    /// Sessions by their ID.
+    pub store: HashMap<Vec<u8>, Session>,
+    /// The newest session that can be resumed.
+    pub session: Option<Session>,
+    pub refuse_resumption: bool,
+    pub resumptions_asked: u32,
+}
+
+/// A chain or raw public key, and the private key to it.
+pub struct Paper {
+    pub certificate_type: CertificateType,
+    pub chain: Vec<Vec<u8>>,
+    pub key: PrivateKey,
+    /// Instead of the first scheme that fits.
+    pub scheme: Option<SignatureScheme>,
+    /// Spoils every signature.
+    pub forged: bool,
+}
+
+impl Paper {
+    /// A raw public key of this kind.
+    pub fn raw(key_type: KeyType, seed: u64) -> Self {
+        let key = PrivateKey::generate(key_type, &mut Seeded::new(seed)).expect("made");
+        Self {
+            certificate_type: CertificateType::RawPublicKey,
+            chain: vec![key.public_key_info().to_vec()],
+            key,
+            scheme: None,
+            forged: false,
+        }
+    }
+
+    /// A self-signed certificate on P-256, with so many more behind it that nobody looks at.
+    pub fn x509(name: &str, more: usize) -> Self {
+        let pair = rcgen::KeyPair::generate().expect("made");
+        let params = rcgen::CertificateParams::new(vec![name.into()]).expect("a name");
+        let certificate = params.self_signed(&pair).expect("signed");
+        let key = PrivateKey::from_pkcs8_der(pair.serialized_der()).expect("P-256");
+        Self {
+            certificate_type: CertificateType::X509,
+            chain: vec![certificate.der().to_vec(); 1 + more],
+            key,
+            scheme: None,
+            forged: false,
+        }
+    }
+}
+
+impl Papers {
+    fn answer(
+        &mut self,
+        endpoint: &mut TestEndpoint,
+        now: Instant,
+        handle: ConnectionHandle,
+        event: &Event,
+    ) {
+        match event {
+            Event::CredentialRequested => {
+                let request = endpoint.credential_request(handle).expect("asked");
+                let fitting = self.own.as_ref().and_then(|paper| {
+                    let key_type = paper.key.key_type();
+                    let fits = |s: &SignatureScheme| s.fits(key_type) && paper.key.supports(*s);
+                    let scheme = paper.scheme.or_else(|| request.schemes().find(fits))?;
+                    let types = request.certificate_types();
+                    types
+                        .contains(paper.certificate_type)
+                        .then_some((paper, scheme))
+                });
+                let Some((paper, scheme)) = fitting else {
+                    endpoint.decline_credential(now, handle).expect("asked");
+                    return;
+                };
+                let chain: Vec<&[u8]> = paper.chain.iter().map(Vec::as_slice).collect();
+                let credential = Credential {
+                    certificate_type: paper.certificate_type,
+                    chain: &chain,
+                    key_type: paper.key.key_type(),
+                    scheme,
+                    authorities: &[b"\x30\x00"],
+                };
+                endpoint
+                    .provide_credential(now, handle, &credential)
+                    .expect("usable");
+            }
+            Event::SignatureRequested => {
+                let paper = self.own.as_ref().expect("it was shown");
+                let request = endpoint.signature_request(handle).expect("asked");
+                let mut signature = [0; 128];
+                let len = paper
+                    .key
+                    .sign(request.scheme, request.message, &mut signature)
+                    .expect("signed");
+                if paper.forged {
+                    signature[len - 1] ^= 1;
+                }
+                endpoint
+                    .provide_signature(now, handle, &signature[..len])
+                    .expect("asked");
+            }
+            Event::PeerCertificate => {
+                let peer = endpoint.peer_certificate(handle).expect("asked");
+                self.shown.push(peer.chain().next().expect("one").to_vec());
+                match self.refuse {
+                    Some(error) => endpoint.refuse_peer(handle, error),
+                    None => endpoint.accept_peer(now, handle, b"the peer"),
+                }
+                .expect("asked");
+            }
+            Event::ResumptionRequested => {
+                self.resumptions_asked += 1;
+                let known = match endpoint.resumption_request(handle).expect("asked") {
+                    ResumptionRequest::SessionId(id) => self.store.get(id).cloned().map(Some),
+                    ResumptionRequest::Known(_) => Some(None),
+                };
+                match known.filter(|_| !self.refuse_resumption) {
+                    Some(Some(session)) => endpoint.provide_session(now, handle, &session),
+                    Some(None) => endpoint.accept_resumption(now, handle),
+                    None => endpoint.refuse_resumption(now, handle),
+                }
+                .expect("asked");
+            }
+            Event::NewSession(session) => {
+                self.store.insert(session.id().to_vec(), session.clone());
+                self.session = Some(session.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
 /// One end, with what it has been told.
 pub struct End {
     pub endpoint: TestEndpoint,
+    pub papers: Papers,
     pub events: VecDeque<(ConnectionHandle, Event)>,
     pub received: VecDeque<(ConnectionHandle, Vec<u8>)>,
     pub drops: HashMap<DropReason, u32>,
@@ -114,6 +255,7 @@ impl End {
             Endpoint::new(provider(seed), Instant::default(), config).expect("valid options");
         Self {
             endpoint,
+            papers: Papers::default(),
             events: VecDeque::new(),
             received: VecDeque::new(),
             drops: HashMap::new(),
@@ -144,6 +286,12 @@ impl End {
             .iter()
             .position(|(_, e)| matches!(e, Event::Connected))?;
         self.events.remove(at).map(|(handle, _)| handle)
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.events
+            .iter()
+            .any(|(_, e)| matches!(e, Event::Connected))
     }
 
     pub fn saw_path_change(&self) -> bool {
@@ -185,9 +333,24 @@ pub struct Pair {
 pub type Tamper = Box<dyn FnMut(Side, &mut Vec<u8>) -> bool>;
 
 /// Defaults of the test bed: no different from the engine's, but for a client's endpoint.
+/// Plain pre-shared keys, which most tests are about: the flights are short and their numbers known.
+pub fn plain_psk() -> Config {
+    let plain = |suite: &CipherSuite| {
+        suite
+            .parameters()
+            .is_some_and(|p| p.key_exchange == KeyExchangeAlgorithm::Psk)
+    };
+    let suites: Vec<_> = CipherSuite::ALL.into_iter().filter(plain).collect();
+    Config {
+        cipher_suites: SuiteList::new(&suites),
+        ..Config::default()
+    }
+}
+
 pub fn client_config() -> EndpointConfig {
     EndpointConfig {
         server: false,
+        config: plain_psk(),
         ..EndpointConfig::default()
     }
 }
@@ -235,11 +398,16 @@ impl Pair {
     }
 
     pub fn connect(&mut self) -> ConnectionHandle {
+        self.connect_with(None)
+    }
+
+    /// Connects, offering to go on with a session.
+    pub fn connect_with(&mut self, session: Option<&Session>) -> ConnectionHandle {
         let path = UdpPath::from(self.server_address);
         let handle = self
             .client
             .endpoint
-            .connect(self.now, path, b"")
+            .connect_with(self.now, path, b"", session)
             .expect("a place in the table");
         self.flush();
         handle
@@ -256,6 +424,27 @@ impl Pair {
             "the client is connected"
         );
         (client, server)
+    }
+
+    /// The handles of both ends of the connection that has just been made.
+    pub fn finished(&mut self) -> (ConnectionHandle, ConnectionHandle) {
+        let client = self.client.connected().expect("the client is connected");
+        let server = self.server.connected().expect("the server is connected");
+        (client, server)
+    }
+
+    /// One datagram each way.
+    pub fn echo(&mut self, at_client: ConnectionHandle, at_server: ConnectionHandle) {
+        self.send_from_client(at_client, b"there");
+        self.send_from_server(at_server, b"and back");
+        self.run_for(Duration::from_secs(2));
+        for (end, handle, expected) in [
+            (&mut self.server, at_server, &b"there"[..]),
+            (&mut self.client, at_client, b"and back"),
+        ] {
+            let got = end.received.pop_front().expect("a datagram");
+            assert_eq!((got.0, &got.1[..]), (handle, expected));
+        }
     }
 
     /// Puts a datagram on the link, past whatever the link does to others.
@@ -441,6 +630,10 @@ impl Pair {
                         .provide_identity(self.now, handle, &self.identity, &self.key)
                         .expect("asked for");
                 }
+                let client = &mut self.client;
+                client
+                    .papers
+                    .answer(&mut client.endpoint, self.now, handle, &event);
                 self.client.events.push_back((handle, event));
             }
             while let Some((handle, event)) = self.server.endpoint.poll_event() {
@@ -452,6 +645,10 @@ impl Pair {
                         self.answer(handle);
                     }
                 }
+                let server = &mut self.server;
+                server
+                    .papers
+                    .answer(&mut server.endpoint, self.now, handle, &event);
                 self.server.events.push_back((handle, event));
             }
             let mut buf = [0; 2048];

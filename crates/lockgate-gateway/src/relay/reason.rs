@@ -36,11 +36,15 @@ pub enum FailureReason {
     Internal,
     /// We are going down.
     Shutdown,
+    /// The client's certificate or raw public key was refused, or is missing.
+    CertificateRefused,
+    /// We have no certificate that the client takes.
+    NoCredential,
 }
 
 impl FailureReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::UnknownIdentity,
         Self::KeyServiceFailed,
         Self::WrongKeyLikely,
@@ -54,6 +58,8 @@ impl FailureReason {
         Self::Limit,
         Self::Internal,
         Self::Shutdown,
+        Self::CertificateRefused,
+        Self::NoCredential,
     ];
 
     /// A name for metrics: lower case with underscores.
@@ -72,6 +78,8 @@ impl FailureReason {
             Self::Limit => "limit",
             Self::Internal => "internal",
             Self::Shutdown => "shutdown",
+            Self::CertificateRefused => "certificate_refused",
+            Self::NoCredential => "no_credential",
         }
     }
 }
@@ -103,7 +111,9 @@ impl From<HandshakeError> for FailureReason {
             HandshakeError::Timeout(_) => Self::Timeout,
             HandshakeError::UnknownPskIdentity { .. } => Self::UnknownIdentity,
             HandshakeError::Limit(_) => Self::Limit,
-            HandshakeError::Canceled => Self::Shutdown,
+            HandshakeError::Certificate(_) => Self::CertificateRefused,
+            HandshakeError::NoCredential => Self::NoCredential,
+            HandshakeError::Aborted(_) | HandshakeError::Canceled => Self::Shutdown,
             HandshakeError::Restarted => Self::Restarted,
             HandshakeError::Crypto(_) => Self::Internal,
         }
@@ -130,11 +140,13 @@ pub enum EndReason {
     KeyLimit,
     /// We are going down.
     Shutdown,
+    /// The device broke the protocol.
+    Misbehaved,
 }
 
 impl EndReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ClosedByPeer,
         Self::PeerAlert,
         Self::Idle,
@@ -143,6 +155,7 @@ impl EndReason {
         Self::TooManySessions,
         Self::KeyLimit,
         Self::Shutdown,
+        Self::Misbehaved,
     ];
 
     /// A name for metrics: lower case with underscores.
@@ -156,6 +169,7 @@ impl EndReason {
             Self::TooManySessions => "too_many_sessions",
             Self::KeyLimit => "key_limit",
             Self::Shutdown => "shutdown",
+            Self::Misbehaved => "misbehaved",
         }
     }
 }
@@ -168,7 +182,10 @@ impl From<CloseReason> for EndReason {
             CloseReason::Replaced => Self::Replaced,
             CloseReason::Limit(_) => Self::KeyLimit,
             // Whoever closes on our side says why; at the end nobody does.
-            CloseReason::Local | CloseReason::HandshakeFailed(_) => Self::Shutdown,
+            CloseReason::Local | CloseReason::Aborted(_) | CloseReason::HandshakeFailed(_) => {
+                Self::Shutdown
+            }
+            CloseReason::PeerMisbehaved(_) => Self::Misbehaved,
         }
     }
 }
@@ -184,6 +201,7 @@ impl fmt::Display for EndReason {
             Self::TooManySessions => "too many sessions",
             Self::KeyLimit => "the keys are used up",
             Self::Shutdown => "the proxy stops",
+            Self::Misbehaved => "the device broke the protocol",
         })
     }
 }

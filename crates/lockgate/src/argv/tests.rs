@@ -60,6 +60,18 @@ fn the_value_of_a_flag_stays() {
 }
 
 #[test]
+fn a_subcommand_of_a_subcommand_has_flags_of_its_own() {
+    let device = Command::new("device").arg(Arg::new("out").long("out"));
+    let mut command =
+        Command::new("lockgate").subcommand(Command::new("keygen").subcommand(device));
+    command.build();
+    let args = ["lockgate", "keygen", "device", "-out", "a", "-other"];
+    let mended = with_two_dashes(&command, args.map(OsString::from));
+    let expected = ["lockgate", "keygen", "device", "--out", "a", "-other"];
+    assert_eq!(mended, expected.map(OsString::from));
+}
+
+#[test]
 fn flags_of_no_subcommand_stay() {
     let args = ["lockgate", "-psk", "proxy"];
     assert_eq!(mended(&args), args);

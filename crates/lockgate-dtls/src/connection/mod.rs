@@ -3,6 +3,9 @@
 //! It is a client; a server's side of many connections is [`Endpoint`](crate::Endpoint)'s. The link and the peer's
 //! address are the caller's.
 
+#[cfg(feature = "resumption")]
+mod answers;
+
 use core::ops::Range;
 
 use crate::association::{Association, Opened, Refused};
@@ -20,6 +23,10 @@ use crate::record::KeyPair;
 use crate::time::Instant;
 use crate::v12::{Context, State};
 use crate::wire::{ContentType, RANDOM_LEN};
+
+/// Longest session with its ticket that a connection keeps, in bytes.
+#[cfg(feature = "resumption")]
+const MAX_KEPT_SESSION_LEN: usize = 640;
 
 /// What one record of a datagram led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +63,9 @@ pub struct Connection<'c, P: Provider, B> {
     scratch: B,
     flags: EventFlags,
     closed: Option<CloseReason>,
+    /// How many bytes of the memory for handshakes a session takes that can be resumed.
+    #[cfg(feature = "resumption")]
+    session_len: u16,
 }
 
 impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, B> {
@@ -68,6 +78,8 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
             scratch,
             flags: EventFlags::NONE,
             closed: None,
+            #[cfg(feature = "resumption")]
+            session_len: 0,
         }
     }
 
@@ -90,6 +102,32 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
     /// # Errors
     /// [`ApiError::ScratchTooSmall`] also for a connection that [`Connection::wake`] made: it was lent no memory.
     pub fn start(&mut self, now: Instant, server_name: &[u8]) -> Result<(), ApiError> {
+        self.begin(
+            now,
+            server_name,
+            #[cfg(feature = "resumption")]
+            None,
+        )
+    }
+
+    /// As [`Connection::start`], offering to go on with an earlier session, where [`Config::resumption`] is on and the
+    /// session fits. The server may still want a full handshake.
+    #[cfg(feature = "resumption")]
+    pub fn start_with(
+        &mut self,
+        now: Instant,
+        server_name: &[u8],
+        session: &[u8],
+    ) -> Result<(), ApiError> {
+        self.begin(now, server_name, Some(session))
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        server_name: &[u8],
+        #[cfg(feature = "resumption")] session: Option<&[u8]>,
+    ) -> Result<(), ApiError> {
         self.config
             .validate(&self.provider)
             .map_err(ApiError::Config)?;
@@ -106,7 +144,13 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
         let Life::Handshaking(handshake) = &mut self.life else {
             return Err(ApiError::NotRequested);
         };
-        let begun = handshake.say_hello(&self.provider, self.config, server_name);
+        let begun = handshake.say_hello(
+            &mut self.provider,
+            self.config,
+            server_name,
+            #[cfg(feature = "resumption")]
+            session,
+        );
         if begun.is_err() {
             self.forget();
         }
@@ -116,6 +160,10 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
     /// Apart, so that its large frame is gone before anything else is called.
     #[inline(never)]
     fn place_handshake(&mut self, now: Instant, own_cid: OwnCid, client_random: [u8; RANDOM_LEN]) {
+        #[cfg(feature = "resumption")]
+        {
+            self.session_len = 0;
+        }
         let scratch = core::mem::take(&mut self.scratch);
         self.life = Life::Handshaking(Handshake::client(
             self.config,
@@ -205,6 +253,8 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
                     config: self.config,
                     now,
                     events: &mut self.flags,
+                    #[cfg(feature = "endpoint")]
+                    tickets: None,
                 };
                 let result = handshake.handle_record(&mut cx, &header, record);
                 self.after_handshake_step();
@@ -223,8 +273,13 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
                         Opened::Application(range) => {
                             Outcome::Application(range.start + start..range.end + start)
                         }
-                        #[cfg(feature = "endpoint")]
+                        #[cfg(feature = "resumption")]
                         Opened::LastFlightAgain => Outcome::Progress,
+                        #[cfg(feature = "endpoint")]
+                        Opened::Misbehaved(what) => {
+                            self.closed = Some(CloseReason::PeerMisbehaved(what));
+                            Outcome::Progress
+                        }
                         Opened::RenegotiationRefused => Outcome::Progress,
                         Opened::CloseNotify => {
                             self.closed = Some(CloseReason::PeerClosed);
@@ -256,6 +311,19 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
         identity: &[u8],
         psk: &[u8],
     ) -> Result<(), ApiError> {
+        self.answer(now, |handshake, cx| {
+            handshake.answer(cx, |core, cx, scratch| {
+                core.provide_client_psk(cx, scratch, identity, psk)
+            })
+        })
+    }
+
+    /// Lets an answer of the caller's act, and then does what follows from the new state.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        step: impl FnOnce(&mut Handshake<P, B>, &mut Context<'_, P>) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
         let Life::Handshaking(handshake) = &mut self.life else {
             return Err(ApiError::NotRequested);
         };
@@ -264,8 +332,10 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
             config: self.config,
             now,
             events: &mut self.flags,
+            #[cfg(feature = "endpoint")]
+            tickets: None,
         };
-        let result = handshake.provide_client_psk(&mut cx, identity, psk);
+        let result = step(handshake, &mut cx);
         self.after_handshake_step();
         result
     }
@@ -276,8 +346,17 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
         };
         match handshake.state() {
             State::Established => {
+                #[cfg(feature = "resumption")]
+                let session = {
+                    let mut bytes = zeroize::Zeroizing::new([0; MAX_KEPT_SESSION_LEN]);
+                    let role = crate::association::Role::Client;
+                    let len = handshake.write_session(self.config, role, &mut *bytes);
+                    len.map(|len| (bytes, len))
+                };
                 if let Some((association, keys)) = handshake.take_association() {
                     self.scratch = handshake.take_buffer();
+                    #[cfg(feature = "resumption")]
+                    self.keep_session(session);
                     self.life = Life::Established { association, keys };
                 }
             }
@@ -288,13 +367,36 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
         }
     }
 
+    /// Puts a session that can be resumed into the memory for handshakes, which is free now.
+    #[cfg(feature = "resumption")]
+    fn keep_session(
+        &mut self,
+        session: Option<(zeroize::Zeroizing<[u8; MAX_KEPT_SESSION_LEN]>, usize)>,
+    ) {
+        self.session_len = 0;
+        if let Some((bytes, len)) = session
+            && let Some(room) = self.scratch.as_mut().get_mut(..len)
+        {
+            room.copy_from_slice(&bytes[..len]);
+            self.session_len = len as u16;
+        }
+    }
+
+    /// A session that can be resumed, after a handshake in which the server gave one, until the next handshake begins: for
+    /// [`Connection::start_with`]. Its bytes hold a secret.
+    #[cfg(feature = "resumption")]
+    pub fn session(&self) -> Option<&[u8]> {
+        let len = usize::from(self.session_len);
+        (len > 0).then(|| self.scratch.as_ref().get(..len))?
+    }
+
     /// What happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(entry) = self.flags.key_log.take() {
             return Some(Event::KeyLog(entry));
         }
-        if core::mem::take(&mut self.flags.psk_requested) {
-            return Some(Event::PskRequested);
+        if let Some(request) = self.flags.request.take() {
+            return Some(request.into());
         }
         if core::mem::take(&mut self.flags.connected) {
             return Some(Event::Connected);
