@@ -1,17 +1,21 @@
-//! The engine as the shim uses it: its options from the runner's flags, its requests answered from them.
-//!
-//! All that depends on what the engine can do stands here.
+//! The engine as the shim uses it: its options from the runner's flags, on a clock that the runner moves.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use lockgate_aws_lc::AwsLc;
+use lockgate_dtls::certificate::{CertificateType, CertificateTypes, ClientAuth};
+use lockgate_dtls::config::{GroupList, ProtocolList, SchemeList};
+use lockgate_dtls::crypto::{NamedGroup, SignatureScheme};
+use lockgate_dtls::wire::AlertDescription;
 use lockgate_dtls::{
-    CidConfig, Config, ConnectionHandle, Datagram, Endpoint, EndpointConfig, Event, Instant,
-    MAX_SCRATCH_LEN, Received, ShortBytes, UdpPath,
+    CidConfig, Config, ConnectionHandle, ConnectionInfo, Datagram, Endpoint, EndpointConfig, Event,
+    Instant, MAX_SCRATCH_LEN, Received, Session, ShortBytes, UdpPath,
 };
 
+use crate::credentials::Keyring;
 use crate::faults::Failure;
-use crate::options::{CommandLine, CredentialKind, Options, Versions};
+use crate::options::{AlpnAnswer, CommandLine, Options, Versions};
 
 /// The runner's schedule of retransmissions: 400 ms, doubling to 60 s, and the thirteenth time-out is the end.
 const INITIAL_TIMEOUT: Duration = Duration::from_millis(400);
@@ -21,88 +25,165 @@ const MAX_RETRANSMITS: u8 = 12;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_hours(1);
 /// A timer with less than this left is taken as fired.
 const FUDGE: Duration = Duration::from_millis(15);
+/// The widest that a test with records out of order needs.
+const REPLAY_WINDOW: u16 = 256;
 /// Bytes that a record adds to a payload, and some.
 const RECORD_ROOM: usize = 128;
+/// A protocol that no client of the runner's offers.
+const NOBODYS_PROTOCOL: &[u8] = b"lockgate-none";
 
-/// One end of one connection, on a clock that the runner moves.
+/// One end of all connections of a run: tickets and sessions of one serve the next.
 pub(crate) struct Engine {
-    endpoint: Endpoint<AwsLc, UdpPath>,
-    now: Instant,
+    pub(super) endpoint: Endpoint<AwsLc, UdpPath>,
+    pub(super) now: Instant,
+    pub(super) keyring: Keyring,
+    /// A server's sessions by their IDs.
+    pub(super) sessions: HashMap<Vec<u8>, Session>,
+    /// A client's newest session.
+    pub(super) newest: Option<Session>,
 }
 
 /// What of the command line cannot be done, if something cannot.
 pub(crate) fn not_implemented(line: &CommandLine) -> Option<&'static str> {
-    let o = &line.initial;
-    if !o.dtls {
+    if !line.initial.dtls {
         return Some("anything but DTLS");
     }
-    match o.versions() {
-        Versions::Include12 => {}
-        Versions::Others => return Some("a handshake without DTLS 1.2"),
-        // Nothing is asked of us but to say so.
-        Versions::Nothing => return None,
+    (line.initial.versions() == Versions::Others).then_some("a handshake without DTLS 1.2")
+}
+
+fn bad_options(what: impl std::fmt::Display) -> Failure {
+    Failure::new("options", what)
+}
+
+/// The certificate types that we can show. A server lets all be agreed on, so that it is asked even when it has none of
+/// the agreed type, and can say so.
+fn own_certificate_types(options: &Options, keyring: &Keyring) -> CertificateTypes {
+    let mut types = keyring.certificate_types();
+    if options.server && !types.is_empty() {
+        for other in [CertificateType::X509, CertificateType::RawPublicKey] {
+            if !types.contains(&other) {
+                types.push(other);
+            }
+        }
+    } else if !options.client_certificate_types.is_empty() {
+        let given = options.client_certificate_types.iter();
+        types = given
+            .filter_map(|&b| CertificateType::from_byte(b))
+            .collect();
     }
-    if o.resume_count > 0 {
-        return Some("resumption");
+    CertificateTypes::new(&types)
+}
+
+fn protocols(options: &Options) -> Result<ProtocolList, Failure> {
+    let mut names: Vec<&[u8]> = Vec::new();
+    if options.server {
+        match &options.alpn_answer {
+            AlpnAnswer::Decline | AlpnAnswer::SelectEmpty => {}
+            AlpnAnswer::Select(name) => names.push(name),
+            AlpnAnswer::Reject => names.push(NOBODYS_PROTOCOL),
+        }
+    } else {
+        let mut rest = options.advertise_alpn.as_slice();
+        while let Some((&len, tail)) = rest.split_first() {
+            let (name, tail) = tail
+                .split_at_checked(len.into())
+                .ok_or_else(|| bad_options("the list of protocols is cut short"))?;
+            names.push(name);
+            rest = tail;
+        }
     }
-    if let Some(credential) = o.credential.iter().chain(&o.more_credentials).next() {
-        return Some(match credential.kind {
-            CredentialKind::X509 => "certificates",
-            CredentialKind::RawPublicKey => "raw public keys",
-            CredentialKind::ImportedPsk => "imported pre-shared keys",
-        });
-    }
-    if o.psk.is_empty() {
-        return Some("a handshake without a pre-shared key");
-    }
-    if !o.advertise_alpn.is_empty() || !o.expect_advertised_alpn.is_empty() {
-        return Some("ALPN");
-    }
-    if o.send_alert {
-        return Some("an alert of the caller's choice");
-    }
-    None
+    ProtocolList::new(&names).ok_or_else(|| bad_options("the protocols do not fit"))
+}
+
+fn config(options: &Options, keyring: &Keyring) -> Result<Config, Failure> {
+    let defaults = Config::default();
+    Ok(Config {
+        psk: !options.psk.is_empty(),
+        psk_identity_hint: ShortBytes::new(&options.psk_identity)
+            .ok_or_else(|| bad_options("the PSK identity is too long"))?,
+        own_certificate_types: own_certificate_types(options, keyring),
+        peer_certificate_types: CertificateTypes::new(&[CertificateType::X509]),
+        client_auth: if options.require_client_certificate {
+            ClientAuth::Required
+        } else if options.server && options.verify_peer {
+            ClientAuth::Optional
+        } else {
+            ClientAuth::None
+        },
+        groups: if options.groups.is_empty() {
+            defaults.groups
+        } else {
+            let groups: Vec<_> = options.groups.iter().map(|&g| NamedGroup(g)).collect();
+            GroupList::new(&groups)
+        },
+        signature_schemes: if options.verify_prefs.is_empty() {
+            defaults.signature_schemes
+        } else {
+            let schemes = options.verify_prefs.iter().map(|&s| SignatureScheme(s));
+            SchemeList::new(&schemes.collect::<Vec<_>>())
+        },
+        max_certificate_list: options
+            .max_certificate_list
+            .and_then(|len| u16::try_from(len).ok())
+            .unwrap_or(u16::MAX),
+        protocols: protocols(options)?,
+        take_unoffered_protocol: options.allow_unknown_alpn,
+        acknowledge_server_name: !options.no_server_name_ack,
+        resumption: true,
+        cid: CidConfig::Off,
+        mtu: options.mtu.unwrap_or(defaults.mtu),
+        initial_timeout: options
+            .initial_timeout_ms
+            .map_or(INITIAL_TIMEOUT, |ms| Duration::from_millis(ms.into())),
+        max_timeout: MAX_TIMEOUT,
+        max_retransmits: MAX_RETRANSMITS,
+        handshake_timeout: HANDSHAKE_TIMEOUT,
+        replay_window: REPLAY_WINDOW,
+        ..defaults
+    })
 }
 
 impl Engine {
     /// An engine without connections.
     pub(crate) fn new(options: &Options) -> Result<Self, Failure> {
-        let hint = ShortBytes::new(&options.psk_identity)
-            .ok_or_else(|| Failure::new("options", "the PSK identity is too long"))?;
-        let config = Config {
-            cid: CidConfig::Off,
-            psk_identity_hint: hint,
-            mtu: options.mtu.unwrap_or(Config::default().mtu),
-            initial_timeout: options
-                .initial_timeout_ms
-                .map_or(INITIAL_TIMEOUT, |ms| Duration::from_millis(ms.into())),
-            max_timeout: MAX_TIMEOUT,
-            max_retransmits: MAX_RETRANSMITS,
-            handshake_timeout: HANDSHAKE_TIMEOUT,
-            replay_window: 128,
-            ..Config::default()
-        };
+        let keyring = Keyring::load(options)?;
         let config = EndpointConfig {
-            config,
+            config: config(options, &keyring)?,
             server: options.server,
             // The runner expects no HelloVerifyRequest.
             cookies: false,
             max_connections: 16,
-            scratch_len: MAX_SCRATCH_LEN,
+            scratch_len: Some(MAX_SCRATCH_LEN),
             ..EndpointConfig::default()
         };
         let now = Instant::default();
-        let endpoint = Endpoint::new(AwsLc, now, config).map_err(|e| Failure::new("options", e))?;
-        Ok(Self { endpoint, now })
+        Ok(Self {
+            endpoint: Endpoint::new(AwsLc, now, config).map_err(bad_options)?,
+            now,
+            keyring,
+            sessions: HashMap::new(),
+            newest: None,
+        })
     }
 
-    /// Begins a handshake with the runner.
+    /// Begins a handshake with the runner, offering the newest session if `resumes`.
     pub(crate) fn connect(
         &mut self,
         path: UdpPath,
         options: &Options,
+        resumes: bool,
     ) -> Result<ConnectionHandle, Failure> {
-        Ok(self.endpoint.connect(self.now, path, &options.host_name)?)
+        let offered = if resumes { self.newest.take() } else { None };
+        if resumes && offered.is_none() {
+            return Err(Failure::expectation("there is no session to resume"));
+        }
+        let name = options.host_name.as_slice();
+        let connected = self
+            .endpoint
+            .connect_with(self.now, path, name, offered.as_ref());
+        // It may well be offered again.
+        self.newest = offered;
+        Ok(connected?)
     }
 
     /// Takes the next record of a datagram in.
@@ -139,71 +220,32 @@ impl Engine {
     }
 
     /// The path carries datagrams of so many bytes from now on.
-    #[expect(clippy::unused_self, reason = "the engine cannot do it yet")]
-    pub(crate) fn set_mtu(&mut self, _: ConnectionHandle, _: usize) -> Result<(), Failure> {
-        Err(Failure::NotImplemented(
-            "another MTU during a handshake".into(),
-        ))
+    pub(crate) fn set_mtu(&mut self, handle: ConnectionHandle, mtu: usize) -> Result<(), Failure> {
+        Ok(self.endpoint.set_mtu(handle, mtu)?)
     }
 
     /// The first retransmission time-out is another one from now on, for the running timer too.
-    #[expect(clippy::unused_self, reason = "the engine cannot do it yet")]
     pub(crate) fn set_initial_timeout(
         &mut self,
-        _: ConnectionHandle,
-        _: Duration,
-    ) -> Result<(), Failure> {
-        Err(Failure::NotImplemented(
-            "another time-out during a handshake".into(),
-        ))
-    }
-
-    /// Answers what the engine asks its caller for.
-    pub(crate) fn answer(
-        &mut self,
         handle: ConnectionHandle,
-        request: &Event,
-        options: &Options,
+        timeout: Duration,
     ) -> Result<(), Failure> {
-        if matches!(request, Event::PskRequested) {
-            self.answer_psk(handle, options)?;
-        }
-        Ok(())
+        Ok(self.endpoint.set_initial_timeout(handle, timeout)?)
     }
 
-    fn answer_psk(&mut self, handle: ConnectionHandle, options: &Options) -> Result<(), Failure> {
-        let shown = self.endpoint.psk_identity(handle).unwrap_or_default();
-        let ours = shown == options.psk_identity;
-        if options.server {
-            if ours {
-                self.endpoint.provide_psk(self.now, handle, &options.psk)?;
-            } else {
-                self.endpoint.refuse_psk(self.now, handle)?;
-            }
-        } else if ours {
-            self.endpoint.provide_identity(
-                self.now,
-                handle,
-                &options.psk_identity,
-                &options.psk,
-            )?;
-        } else {
-            return Err(Failure::expectation("the server hints at another identity"));
-        }
-        Ok(())
-    }
-
-    /// Looks whether the handshake came to what the runner expects.
-    pub(crate) fn check(
+    /// What an established connection is.
+    pub(crate) fn info(
         &self,
         handle: ConnectionHandle,
-        _options: &Options,
-        _resumes: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<ConnectionInfo<UdpPath>, Failure> {
         self.endpoint
             .info(handle)
-            .map(|_| ())
             .ok_or_else(|| Failure::expectation("the connection is not established"))
+    }
+
+    /// The agreed application protocol, or nothing.
+    pub(crate) fn protocol(&self, handle: ConnectionHandle) -> &[u8] {
+        self.endpoint.protocol(handle).unwrap_or_default()
     }
 
     /// One application datagram, protected.
@@ -236,5 +278,15 @@ impl Engine {
     /// Ends a connection in the usual way.
     pub(crate) fn close(&mut self, handle: ConnectionHandle) {
         self.endpoint.close(handle);
+    }
+
+    /// Ends a connection with an alert.
+    pub(crate) fn abort(&mut self, handle: ConnectionHandle, alert: AlertDescription) {
+        self.endpoint.abort(handle, alert);
+    }
+
+    /// Forgets a connection.
+    pub(crate) fn discard(&mut self, handle: ConnectionHandle) {
+        self.endpoint.discard(handle);
     }
 }

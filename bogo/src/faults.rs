@@ -5,11 +5,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use lockgate_dtls::{
-    ApiError, CloseReason, DropReason, HandshakeError, PeerIncompatible, PeerMisbehaved, SendError,
-};
-
+use lockgate_dtls::certificate::CertificateError;
 use lockgate_dtls::wire::HandshakeType;
+use lockgate_dtls::{
+    ApiError, CloseReason, DropReason, HandshakeError, Limit, PeerIncompatible, PeerMisbehaved,
+    SendError,
+};
 
 /// Why the shim does not exit with 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,37 +75,76 @@ impl From<CloseReason> for Failure {
 }
 
 fn code_of(reason: CloseReason) -> Cow<'static, str> {
-    use {CloseReason as C, HandshakeError as H, PeerIncompatible as I, PeerMisbehaved as M};
+    use {CloseReason as C, HandshakeError as H};
     let code = match reason {
         C::HandshakeFailed(H::PeerAlert(alert)) | C::PeerAlert(alert) => {
             return format!("peer-alert-{}", alert.0).into();
         }
-        C::HandshakeFailed(H::PeerMisbehaved(fault)) => match fault {
-            M::Malformed(HandshakeType::CLIENT_HELLO) => "malformed-client-hello",
-            M::Malformed(_) => "malformed-message",
-            M::Unexpected(_) | M::FinishedInClearText => "unexpected-message",
-            M::IncorrectFinished => "incorrect-finished",
-            M::UnsolicitedExtension(_) => "unsolicited-extension",
-            M::IllegalChoice => "illegal-choice",
-            M::TooManyCookies => "too-many-cookies",
-            M::RenegotiationInfo => "renegotiation-info",
-        },
-        C::HandshakeFailed(H::PeerIncompatible(lack)) => match lack {
-            I::NoCommonCipherSuite => "no-common-suite",
-            I::NoCommonVersion => "no-common-version",
-            I::ExtendedMasterSecretRequired => "no-extended-master-secret",
-            I::ConnectionIdTooLong => "connection-id-too-long",
-            I::NullCompressionRequired => "no-null-compression",
-        },
+        C::HandshakeFailed(H::PeerMisbehaved(fault)) | C::PeerMisbehaved(fault) => {
+            return code_of_misbehaviour(fault);
+        }
+        C::HandshakeFailed(H::PeerIncompatible(lack)) => code_of_lack(lack),
+        C::HandshakeFailed(H::Certificate(CertificateError::Refused(_))) => "certificate-refused",
+        C::HandshakeFailed(H::Certificate(CertificateError::Missing)) => "certificate-missing",
+        C::HandshakeFailed(H::Certificate(_)) => "certificate",
+        C::HandshakeFailed(H::NoCredential) => "no-credential",
         C::HandshakeFailed(H::Timeout(_)) => "handshake-timeout",
         C::HandshakeFailed(H::UnknownPskIdentity { .. } | H::NoPskAnswer) => "no-psk",
+        C::HandshakeFailed(H::Limit(Limit::CertificateList)) => "message-too-long",
         C::HandshakeFailed(H::Limit(_)) | C::Limit(_) => "limit",
-        C::HandshakeFailed(H::Canceled) | C::Local => "closed-by-us",
+        C::HandshakeFailed(H::Canceled | H::Aborted(_)) | C::Local | C::Aborted(_) => {
+            "closed-by-us"
+        }
         C::HandshakeFailed(H::Restarted) | C::Replaced => "restarted",
         C::HandshakeFailed(H::Crypto(_)) => "crypto",
         C::PeerClosed => "closed-by-peer",
     };
     code.into()
+}
+
+fn code_of_misbehaviour(fault: PeerMisbehaved) -> Cow<'static, str> {
+    use PeerMisbehaved as M;
+    let code = match fault {
+        M::Malformed(HandshakeType::CLIENT_HELLO) => "malformed-client-hello",
+        M::Malformed(_) => "malformed-message",
+        M::MalformedExtension(extension) => {
+            return format!("malformed-extension-{extension}").into();
+        }
+        M::Unexpected(_) => "unexpected-message",
+        M::FinishedInClearText => "clear-text-finished",
+        M::IncorrectFinished => "incorrect-finished",
+        M::UnsolicitedExtension(_) => "unsolicited-extension",
+        M::IllegalChoice => "illegal-choice",
+        M::IllegalCipherSuite => "illegal-suite",
+        M::IllegalGroup => "illegal-group",
+        M::IllegalSignatureScheme => "illegal-signature-scheme",
+        M::IllegalProtocol => "illegal-protocol",
+        M::WrongCertificateType => "wrong-certificate-type",
+        M::BadPublicValue => "bad-public-value",
+        M::BadSignature => "bad-signature",
+        M::ResumptionMismatch => "resumption-mismatch",
+        M::UnknownAlertLevel => "unknown-alert-level",
+        M::MessageAfterFinished => "message-after-finished",
+        M::RecordOverflow => "record-too-long",
+        M::TooManyCookies => "too-many-cookies",
+        M::RenegotiationInfo => "renegotiation-info",
+    };
+    code.into()
+}
+
+const fn code_of_lack(lack: PeerIncompatible) -> &'static str {
+    use PeerIncompatible as I;
+    match lack {
+        I::NoCommonCipherSuite => "no-common-suite",
+        I::NoCommonVersion => "no-common-version",
+        I::ExtendedMasterSecretRequired => "no-extended-master-secret",
+        I::ConnectionIdTooLong => "connection-id-too-long",
+        I::NullCompressionRequired => "no-null-compression",
+        I::NoCommonGroup => "no-common-group",
+        I::NoCommonSignatureScheme => "no-common-signature-scheme",
+        I::NoCommonCertificateType => "no-credential-of-type",
+        I::NoCommonProtocol => "no-common-protocol",
+    }
 }
 
 /// The fault that a dropped record shows while a handshake is under way, where the runner wants one to end there.
@@ -114,6 +154,11 @@ fn code_of(reason: CloseReason) -> Cow<'static, str> {
 pub(crate) fn of_drop(reason: DropReason) -> Option<Failure> {
     let code = match reason {
         DropReason::ClearTextApplicationData => "clear-text-application-data",
+        DropReason::MalformedAlert => "malformed-alert",
+        DropReason::MalformedChangeCipherSpec => "malformed-change-cipher-spec",
+        DropReason::MalformedHandshakeRecord => "malformed-handshake-record",
+        DropReason::FragmentMismatch => "fragment-mismatch",
+        DropReason::MixedEpochs => "mixed-epochs",
         _ => return None,
     };
     Some(Failure::new(

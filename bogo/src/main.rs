@@ -5,6 +5,8 @@
 //! standard error when something failed, and with 89 for what is not implemented. See `README.md`.
 #![forbid(unsafe_code)]
 
+mod answers;
+mod credentials;
 mod engine;
 mod faults;
 mod options;
@@ -14,8 +16,9 @@ mod transport;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
+use engine::Engine;
 use faults::Failure;
-use options::{CommandLine, OptionError};
+use options::{CommandLine, OptionError, Versions};
 
 /// The runner counts this as not implemented.
 const NOT_IMPLEMENTED: u8 = 89;
@@ -49,9 +52,14 @@ fn run() -> Result<(), Failure> {
     if let Some(what) = engine::not_implemented(&line) {
         return Err(Failure::NotImplemented(what.into()));
     }
-    session::run(&line.initial, false)?;
-    for _ in 0..line.initial.resume_count {
-        session::run(&line.resume, true)?;
+    if line.initial.versions() == Versions::Nothing {
+        let text = "no version of DTLS is switched on";
+        return Err(Failure::new("no-version-enabled", text));
+    }
+    let mut engine = Engine::new(&line.initial)?;
+    session::run(&mut engine, &line.initial, 0)?;
+    for number in 1..=line.initial.resume_count {
+        session::run(&mut engine, &line.resume, number)?;
     }
     Ok(())
 }

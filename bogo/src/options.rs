@@ -64,7 +64,7 @@ pub(crate) struct Options {
     pub(crate) handshaker_supported: bool,
     pub(crate) server: bool,
     pub(crate) dtls: bool,
-    pub(crate) resume_count: u32,
+    pub(crate) resume_count: u16,
     pub(crate) answer_later: bool,
     pub(crate) min_version: Option<u16>,
     pub(crate) max_version: Option<u16>,

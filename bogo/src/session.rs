@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use lockgate_dtls::wire::AlertDescription;
 use lockgate_dtls::{CloseReason, ConnectionHandle, Datagram, Event, Received, UdpPath};
 
+use crate::answers::Notes;
 use crate::engine::Engine;
 use crate::faults::{self, Failure};
-use crate::options::{Options, Versions};
+use crate::options::Options;
 use crate::transport::{Command, Transport};
 
 /// What is said first when the runner asks for it.
@@ -15,7 +17,11 @@ const FIRST_WORDS: &[u8] = b"hello";
 /// Room for a datagram of ours.
 const MAX_DATAGRAM_LEN: usize = 1 << 15;
 /// The runner's address: what it sends comes through a TCP connection, so any will do.
-const RUNNER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5684);
+const RUNNER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The port of the runner's first connection; each that follows has the next.
+const FIRST_PORT: u16 = 5684;
+/// `decompression_failure`, which is the alert that the runner asks for, and nobody else.
+const DECOMPRESSION_FAILURE: AlertDescription = AlertDescription(30);
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,35 +33,30 @@ enum Stage {
 }
 
 struct Session<'a> {
-    engine: Engine,
+    engine: &'a mut Engine,
     transport: &'a mut Transport,
     options: &'a Options,
     resumes: bool,
     path: UdpPath,
     handle: Option<ConnectionHandle>,
     stage: Stage,
+    notes: Notes,
     /// Requests that are answered when everything else is done.
     unanswered: VecDeque<(ConnectionHandle, Event)>,
 }
 
-/// Runs one connection with the runner to its end.
-pub(crate) fn run(options: &Options, resumes: bool) -> Result<(), Failure> {
-    if options.versions() == Versions::Nothing {
-        return Err(Failure::new(
-            "no-version-enabled",
-            "no version of DTLS is switched on",
-        ));
-    }
-    let engine = Engine::new(options)?;
+/// Runs the connection of this number with the runner to its end; all but the first resume the one before.
+pub(crate) fn run(engine: &mut Engine, options: &Options, number: u16) -> Result<(), Failure> {
     let mut transport = Transport::connect(options.port, options.ipv6, options.shim_id)?;
     let mut session = Session {
         engine,
         transport: &mut transport,
         options,
-        resumes,
-        path: UdpPath::from(RUNNER),
+        resumes: number > 0,
+        path: UdpPath::from(SocketAddr::from((RUNNER, FIRST_PORT + number))),
         handle: None,
         stage: Stage::Handshake,
+        notes: Notes::default(),
         unanswered: VecDeque::new(),
     };
     let result = session.run();
@@ -67,7 +68,7 @@ pub(crate) fn run(options: &Options, resumes: bool) -> Result<(), Failure> {
 impl Session<'_> {
     fn run(&mut self) -> Result<(), Failure> {
         if !self.options.server {
-            self.handle = Some(self.engine.connect(self.path, self.options)?);
+            self.handle = Some(self.engine.connect(self.path, self.options, self.resumes)?);
         }
         self.settle()?;
         while self.stage != Stage::Over {
@@ -166,7 +167,7 @@ impl Session<'_> {
             } else if !self.flush()?
                 && let Some((handle, request)) = self.unanswered.pop_front()
             {
-                self.engine.answer(handle, &request, self.options)?;
+                self.answer(handle, request)?;
             } else {
                 return Ok(());
             }
@@ -196,21 +197,36 @@ impl Session<'_> {
                 self.stage = Stage::Over;
                 Ok(())
             }
+            // By us, and on purpose.
+            Event::Closed(CloseReason::Aborted(_)) if self.stage == Stage::Over => Ok(()),
             Event::Closed(reason) => Err(reason.into()),
+            // What is told at once is no question.
+            Event::NewSession(_) => self.answer(handle, event),
             request if self.options.answer_later => {
                 self.unanswered.push_back((handle, request));
                 Ok(())
             }
-            request => self.engine.answer(handle, &request, self.options),
+            request => self.answer(handle, request),
         }
+    }
+
+    fn answer(&mut self, handle: ConnectionHandle, event: Event) -> Result<(), Failure> {
+        self.engine
+            .answer(handle, event, self.options, &mut self.notes)
     }
 
     /// What follows a handshake at once.
     fn greet(&mut self, handle: ConnectionHandle) -> Result<(), Failure> {
-        self.engine.check(handle, self.options, self.resumes)?;
+        self.notes
+            .check(self.engine, handle, self.options, self.resumes)?;
         if self.options.export_len > 0 {
             let material = self.engine.export(handle, self.options)?;
             self.send(&material)?;
+        }
+        if self.options.send_alert {
+            self.stage = Stage::Over;
+            self.engine.abort(handle, DECOMPRESSION_FAILURE);
+            return Ok(());
         }
         if self.options.writes_first {
             self.send(FIRST_WORDS)?;
@@ -235,5 +251,8 @@ impl Session<'_> {
             self.engine.close(handle);
         }
         let _ = self.flush();
+        if let Some(handle) = self.handle {
+            self.engine.discard(handle);
+        }
     }
 }
