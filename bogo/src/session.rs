@@ -132,6 +132,7 @@ impl Session<'_> {
                     self.adopt(handle);
                     self.settle()?;
                 }
+                Received::Kept => {}
                 Received::Reply(range) => {
                     let reply = input.bytes()[range].to_vec();
                     self.transport.send(&reply)?;

@@ -10,7 +10,7 @@ use crate::bytes::OwnCid;
 use crate::config::Config;
 use crate::crypto::Provider;
 use crate::drop_reason::DropReason;
-use crate::error::{ApiError, HandshakeError, Timeout};
+use crate::error::{ApiError, HandshakeError, Timeout, WaitingFor};
 #[cfg(feature = "resumption")]
 use crate::flight::MAX_EARLY_RECORD_LEN;
 use crate::flight::{Expired, Reassembly};
@@ -739,7 +739,8 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         if let Some(alert) = self.alert.take() {
             return self.emit_alert(config, alert, buf);
         }
-        let mtu = self.core.timer.mtu(config).min(buf.len());
+        let hello = self.core.waiting_for() == WaitingFor::Hello;
+        let mtu = self.core.timer.mtu(config, hello).min(buf.len());
         let room = buf.get_mut(..mtu)?;
         let core = &mut self.core;
         // Before a version is settled clear text says the lowest there ever was (RFC 6347 §4.1).
