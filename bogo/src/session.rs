@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use lockgate_dtls::wire::AlertDescription;
-use lockgate_dtls::{CloseReason, ConnectionHandle, Datagram, Event, Received, UdpPath};
+use lockgate_dtls::{
+    CloseReason, ConnectionHandle, Datagram, DropReason, Event, Received, UdpPath,
+};
 
 use crate::answers::Notes;
 use crate::engine::Engine;
@@ -41,6 +43,8 @@ struct Session<'a> {
     handle: Option<ConnectionHandle>,
     stage: Stage,
     notes: Notes,
+    /// What was dropped, for who wonders why nothing came of it.
+    dropped: Vec<DropReason>,
     /// Requests that are answered when everything else is done.
     unanswered: VecDeque<(ConnectionHandle, Event)>,
 }
@@ -57,6 +61,7 @@ pub(crate) fn run(engine: &mut Engine, options: &Options, number: u16) -> Result
         handle: None,
         stage: Stage::Handshake,
         notes: Notes::default(),
+        dropped: Vec::new(),
         unanswered: VecDeque::new(),
     };
     let result = session.run();
@@ -79,10 +84,11 @@ impl Session<'_> {
             self.settle()?;
         }
         if self.stage == Stage::Handshake {
-            return Err(Failure::new(
-                "runner-gone",
-                "the runner hung up during the handshake",
-            ));
+            let text = format!(
+                "the runner hung up during the handshake; dropped: {:?}",
+                self.dropped
+            );
+            return Err(Failure::new("runner-gone", text));
         }
         Ok(())
     }
@@ -138,6 +144,7 @@ impl Session<'_> {
                     self.transport.send(&reply)?;
                 }
                 Received::Dropped { reason, .. } => {
+                    self.dropped.push(reason);
                     if self.stage == Stage::Handshake
                         && let Some(fault) = faults::of_drop(reason)
                     {
