@@ -125,6 +125,7 @@ fn code_of_misbehaviour(fault: PeerMisbehaved) -> Cow<'static, str> {
         M::ResumptionMismatch => "resumption-mismatch",
         M::UnknownAlertLevel => "unknown-alert-level",
         M::MessageAfterFinished => "message-after-finished",
+        M::ExcessHandshakeData => "excess-handshake-data",
         M::RecordOverflow => "record-too-long",
         M::TooManyCookies => "too-many-cookies",
         M::RenegotiationInfo => "renegotiation-info",

@@ -102,6 +102,12 @@ impl LastFlight {
         }
     }
 
+    /// When memory of its own can be given back, if it has any.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn settles(&self) -> Option<Instant> {
+        matches!(self.memory, FlightMemory::Long(_)).then_some(self.until)
+    }
+
     /// Adds a message; the room has been counted.
     pub(crate) fn message(
         &mut self,
@@ -480,7 +486,12 @@ impl Association {
         header: &RecordHeader,
         record: &mut [u8],
     ) -> Result<(Opened, bool), Refused> {
-        let (content_type, range, newest) = self.open::<P>(keys, config, header, record)?;
+        let opened = self.open::<P>(keys, config, header, record);
+        #[cfg(feature = "endpoint")]
+        if opened == Err(Refused::Drop(DropReason::RecordOverflow)) {
+            return Ok((self.misbehaved(PeerMisbehaved::RecordOverflow), false));
+        }
+        let (content_type, range, newest) = opened?;
         let content = record.get(range.clone()).unwrap_or_default();
         let opened = match content_type {
             ContentType::APPLICATION_DATA => Opened::Application(Range2 {

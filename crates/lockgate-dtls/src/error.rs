@@ -80,6 +80,8 @@ pub enum PeerMisbehaved {
     UnknownAlertLevel,
     /// A handshake message when the handshake was over.
     MessageAfterFinished,
+    /// More handshake messages together with, or ahead of, the last one.
+    ExcessHandshakeData,
     /// Authenticated content that is longer than a record may be.
     RecordOverflow,
     /// A second `HelloVerifyRequest` after its cookie was returned, beyond [`MAX_COOKIE_ROUNDS`].
@@ -213,7 +215,8 @@ impl PeerMisbehaved {
             Self::Unexpected(_)
             | Self::FinishedInClearText
             | Self::TooManyCookies
-            | Self::MessageAfterFinished => A::UNEXPECTED_MESSAGE,
+            | Self::MessageAfterFinished
+            | Self::ExcessHandshakeData => A::UNEXPECTED_MESSAGE,
             Self::IncorrectFinished | Self::BadSignature => A::DECRYPT_ERROR,
             Self::UnsolicitedExtension(_) => A::UNSUPPORTED_EXTENSION,
             Self::IllegalChoice
@@ -319,6 +322,9 @@ impl fmt::Display for PeerMisbehaved {
             Self::UnknownAlertLevel => f.write_str("an alert of unknown level"),
             Self::MessageAfterFinished => {
                 f.write_str("a handshake message after the handshake was over")
+            }
+            Self::ExcessHandshakeData => {
+                f.write_str("handshake messages beyond the end of the handshake")
             }
             Self::RecordOverflow => f.write_str("a record with too much content"),
             Self::TooManyCookies => f.write_str("the server keeps asking for cookies"),

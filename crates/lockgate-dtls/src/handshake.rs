@@ -10,7 +10,7 @@ use crate::bytes::OwnCid;
 use crate::config::Config;
 use crate::crypto::Provider;
 use crate::drop_reason::DropReason;
-use crate::error::{ApiError, HandshakeError, Timeout, WaitingFor};
+use crate::error::{ApiError, HandshakeError, PeerMisbehaved, Timeout, WaitingFor};
 #[cfg(feature = "resumption")]
 use crate::flight::MAX_EARLY_RECORD_LEN;
 use crate::flight::{Expired, Reassembly};
@@ -470,6 +470,11 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             if result.is_err() {
                 result = step;
             }
+        }
+        if matches!(self.core.state, State::Established)
+            && (!reader.is_empty() || self.reassembly.holds_protected())
+        {
+            self.fail(PeerMisbehaved::ExcessHandshakeData.into());
         }
         result
     }

@@ -178,7 +178,7 @@ fn a_hello_in_fragments_is_put_together_and_still_needs_its_cookie() {
 fn pieces_of_hellos_are_few_short_lived_and_can_be_switched_off() {
     let mut pair = Pair::with(
         4,
-        common::client_config(),
+        client_config(),
         EndpointConfig {
             max_fragmented_hellos: 2,
             ..EndpointConfig::default()
@@ -209,7 +209,7 @@ fn pieces_of_hellos_are_few_short_lived_and_can_be_switched_off() {
 
     let mut off = Pair::with(
         5,
-        common::client_config(),
+        client_config(),
         EndpointConfig {
             max_fragmented_hellos: 0,
             ..EndpointConfig::default()
@@ -220,4 +220,66 @@ fn pieces_of_hellos_are_few_short_lived_and_can_be_switched_off() {
         connection: None,
     };
     assert_eq!(offer(&mut off, from(1), &first).0, dropped);
+}
+
+#[test]
+fn half_open_handshakes_are_capped_in_all_and_for_each_address() {
+    let config = EndpointConfig {
+        max_half_open: 10,
+        max_half_open_per_address: 4,
+        ..EndpointConfig::default()
+    };
+    let mut pair = Pair::with(4, client_config(), config);
+    pair.hold_keys = true;
+    for port in 0..6 {
+        pair.client_address = SocketAddr::from(([192, 0, 2, 1], 40_000 + port));
+        half_open(&mut pair);
+    }
+    assert_eq!(pair.server.endpoint.half_open(), 4);
+    assert!(pair.server.dropped(DropReason::HalfOpenLimitPerAddress) >= 2);
+    for host in 2..12 {
+        pair.client_address = SocketAddr::from(([192, 0, 2, host], 40_000));
+        half_open(&mut pair);
+    }
+    assert_eq!(pair.server.endpoint.half_open(), 10);
+    assert!(pair.server.dropped(DropReason::HalfOpenLimit) >= 2);
+    // What times out makes room.
+    pair.run_for(Duration::from_secs(200));
+    assert_eq!(pair.server.endpoint.half_open(), 0);
+    assert_eq!(pair.server.endpoint.connections(), 0);
+}
+
+#[test]
+fn addresses_of_one_ipv6_network_count_together() {
+    let config = EndpointConfig {
+        max_half_open_per_address: 3,
+        ..EndpointConfig::default()
+    };
+    let mut pair = Pair::with(5, client_config(), config);
+    pair.hold_keys = true;
+    for host in 1..6u16 {
+        pair.client_address = SocketAddr::from(([0x2001, 0xdb8, 0, 1, 0, 0, 0, host], 40_000));
+        half_open(&mut pair);
+    }
+    assert_eq!(pair.server.endpoint.half_open(), 3);
+    pair.client_address = SocketAddr::from(([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1], 40_000));
+    half_open(&mut pair);
+    assert_eq!(pair.server.endpoint.half_open(), 4, "another /64");
+}
+
+#[test]
+fn a_client_endpoint_answers_no_hello() {
+    let mut pair = Pair::new(6);
+    let hello = client_hello(&mut pair);
+    let mut bytes = hello;
+    let mut input = Datagram::new(&mut bytes);
+    let from = UdpPath::from(pair.server_address);
+    let received = pair.client.endpoint.handle(pair.now, from, &mut input);
+    assert_eq!(
+        received,
+        Some(Received::Dropped {
+            reason: DropReason::NotAServer,
+            connection: None
+        })
+    );
 }

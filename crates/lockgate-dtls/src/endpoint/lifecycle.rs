@@ -7,7 +7,7 @@ use super::slots::{Life, Slots};
 use super::tables::KeyedHasher;
 use super::{ConnectionHandle, Endpoint, HandshakeEntry};
 use crate::address::Address;
-use crate::association::Association;
+use crate::association::{Association, LastFlight};
 use crate::crypto::Provider;
 use crate::error::{ApiError, CloseReason, HandshakeError};
 use crate::event::{Event, EventFlags};
@@ -209,7 +209,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             return;
         };
         // A last flight with a ticket has memory of its own, which goes when nobody can ask for it any more.
-        let settles = association.last_flight.as_ref().map(|last| last.until);
+        let settles = association
+            .last_flight
+            .as_ref()
+            .and_then(LastFlight::settles);
         if let Some(until) = settles {
             let generation = self.handle_of(slot).generation;
             self.timers.push(Reverse((until, slot, generation)));

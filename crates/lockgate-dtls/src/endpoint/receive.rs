@@ -10,7 +10,7 @@ use super::slots::Life;
 use super::{ConnectionHandle, Endpoint};
 use crate::address::Address;
 use crate::association::{Opened, Refused};
-use crate::config::AddressPolicy;
+use crate::config::{AddressPolicy, MAX_COOKIE_ROUNDS};
 use crate::crypto::Provider;
 use crate::datagram::Datagram;
 use crate::drop_reason::DropReason;
@@ -21,10 +21,7 @@ use crate::handshake::{Handshake, first_message_type};
 use crate::record::SEQUENCE_END;
 use crate::time::Instant;
 use crate::v12::{Context, Message, State};
-use crate::wire::{
-    ClientHello, ContentType, DTLS_1_0, DTLS_1_2, HandshakeHeader, HandshakeType, Reader,
-    RecordHeader,
-};
+use crate::wire::{ClientHello, ContentType, HandshakeHeader, HandshakeType, Reader, RecordHeader};
 
 /// What one record of a datagram led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,14 +109,49 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         }
         match self.find_handshake(self.hasher.hash_address(&path), &path) {
             Some(slot) => self.handle_in_slot(now, path, slot, header, record),
+            // Where every address counts as proved, one that begins with something else is told so.
+            None if header.content_type == ContentType::HANDSHAKE
+                && !self.config.cookies
+                && self.config.server =>
+            {
+                self.refuse_beginning(now, path, header, record)
+            }
             // Beside an established session clear text means nothing.
             None => Received::dropped(match header.content_type {
+                ContentType::ALERT if record.len() != header.header_len() + 2 => {
+                    DropReason::MalformedAlert
+                }
                 ContentType::CHANGE_CIPHER_SPEC => DropReason::ChangeCipherSpec,
                 ContentType::ALERT => DropReason::IgnoredAlert,
                 ContentType::HANDSHAKE => DropReason::UnknownAddress,
                 ContentType::APPLICATION_DATA => DropReason::ClearTextApplicationData,
                 _ => DropReason::UnknownContentType,
             }),
+        }
+    }
+
+    /// A handshake that begins with another message than `ClientHello`.
+    fn refuse_beginning(
+        &mut self,
+        now: Instant,
+        path: A,
+        header: &RecordHeader,
+        record: &[u8],
+    ) -> Received {
+        let content = record.get(header.header_len()..).unwrap_or_default();
+        let Ok((message, body)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
+            return Received::dropped(DropReason::MalformedHandshakeRecord);
+        };
+        let whole = Message {
+            msg_type: message.msg_type,
+            message_seq: message.message_seq,
+            protected: false,
+            body,
+        };
+        let error = PeerMisbehaved::Unexpected(message.msg_type).into();
+        match self.accept(now, path, None, header.sequence, whole, Err(error)) {
+            Ok(connection) => Received::Progress(connection),
+            Err(reason) => Received::dropped(reason),
         }
     }
 
@@ -313,9 +345,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         if !self.config.server {
             return Received::dropped(DropReason::NotAServer);
         }
-        if header.version != DTLS_1_2 && header.version != DTLS_1_0 {
-            return Received::dropped(DropReason::UnsupportedVersion);
-        }
+        // What the record says of versions means nothing here (RFC 5246 appendix E.1).
         // Our own records count on from the client's number, and must never reach the end.
         if header.sequence >= SEQUENCE_END / 2 {
             return Received::dropped(DropReason::Malformed);
@@ -324,6 +354,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         let Ok((message, body)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
             return Received::dropped(DropReason::MalformedHandshakeRecord);
         };
+        // A hello is the first message of its client, or follows a few cookies.
+        if message.message_seq > u16::from(MAX_COOKIE_ROUNDS) {
+            return Received::dropped(DropReason::MessageTooFarAhead);
+        }
         let answer = if message.is_whole() {
             self.answer_hello(now, path, header.sequence, message.message_seq, body)
         } else {
