@@ -31,6 +31,9 @@ use crate::{
     wire::VERIFY_DATA_LEN,
 };
 
+/// Longest protected record in bytes: 2^14 and what protection may add (RFC 5246 §6.2.3).
+const MAX_CIPHERTEXT_LEN: usize = MAX_PLAINTEXT_LEN + 2048;
+
 /// The epoch of every protected record: there is no renegotiation.
 const EPOCH: u16 = 1;
 
@@ -438,6 +441,9 @@ impl Association {
         }
         if header.epoch != EPOCH {
             return Err(DropReason::UnknownEpoch);
+        }
+        if usize::from(header.length) > MAX_CIPHERTEXT_LEN {
+            return Err(DropReason::RecordOverflow);
         }
         if usize::from(header.cid_len) != self.own_cid.len() {
             return Err(DropReason::MissingConnectionId);

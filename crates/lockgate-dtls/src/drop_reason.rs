@@ -74,7 +74,7 @@ pub enum DropReason {
     FragmentMismatch,
     /// A handshake message in parts of different epochs, or one that the change of keys cuts off.
     MixedEpochs,
-    /// Authenticated, and with more content than a record may have.
+    /// With more content than a record may have.
     RecordOverflow,
     /// A `ClientHello` that cannot be decoded.
     MalformedClientHello,

@@ -472,11 +472,21 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             }
         }
         if matches!(self.core.state, State::Established)
-            && (!reader.is_empty() || self.reassembly.holds_protected())
+            && (self.reassembly.holds_protected() || self.is_ahead(reader))
         {
             self.fail(PeerMisbehaved::ExcessHandshakeData.into());
         }
         result
+    }
+
+    /// Whether there is a message among `rest` that counts on from the last one that was expected.
+    fn is_ahead(&self, mut rest: Reader<'_>) -> bool {
+        while let Ok((header, _)) = HandshakeHeader::parse(&mut rest) {
+            if header.message_seq.wrapping_sub(self.reassembly.next()) < 0x8000 {
+                return true;
+            }
+        }
+        false
     }
 
     fn handle_fragment(

@@ -14,7 +14,7 @@ use crate::time::Instant;
 use crate::wire::HandshakeHeader;
 
 /// Longest `ClientHello` that is put together, in bytes.
-pub(crate) const MAX_FRAGMENTED_HELLO_LEN: u32 = 2048;
+pub(crate) const MAX_FRAGMENTED_HELLO_LEN: u32 = 8192;
 
 /// Memory of one place: the message, and a bit for each of its bytes.
 const PLACE_LEN: usize = MAX_FRAGMENTED_HELLO_LEN as usize / 8 * 9;

@@ -86,7 +86,7 @@ pub struct EndpointConfig {
     pub max_half_open: u32,
     /// How many handshakes may be under way from one IPv4 address or IPv6 /64. Default 1,024.
     pub max_half_open_per_address: u32,
-    /// How many `ClientHello`s in fragments are put together at a time, up to 2 KiB each for up to 5 s. They come from
+    /// How many `ClientHello`s in fragments are put together at a time, up to 8 KiB each for up to 5 s. They come from
     /// addresses that have proved nothing, so the oldest gives way when there are more; 0 refuses them. Default 64.
     pub max_fragmented_hellos: usize,
     /// How many sessions' keys are kept expanded. Default 4,096.
