@@ -549,8 +549,13 @@ impl Association {
             {
                 self.misbehaved(PeerMisbehaved::MessageAfterFinished)
             }
+            // Once for a message in fragments: with the one that ends it.
             #[cfg(feature = "resumption")]
-            (HandshakeType::FINISHED, _) => self.on_repeated_finished(now),
+            (HandshakeType::FINISHED, _)
+                if header.fragment_offset + header.fragment_length == header.length =>
+            {
+                self.on_repeated_finished(now)
+            }
             (HandshakeType::CLIENT_HELLO, Role::Server)
             | (HandshakeType::HELLO_REQUEST, Role::Client) => {
                 self.pending_alert = Some(Alert {

@@ -112,7 +112,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             // Where every address counts as proved, one that begins with something else is told so.
             None if header.content_type == ContentType::HANDSHAKE
                 && !self.config.cookies
-                && self.config.server =>
+                && self.config.server
+                && self
+                    .find_session(self.hasher.hash_address(&path), &path)
+                    .is_none() =>
             {
                 self.refuse_beginning(now, path, header, record)
             }
