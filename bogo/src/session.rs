@@ -145,9 +145,8 @@ impl Session<'_> {
                 }
                 Received::Dropped { reason, .. } => {
                     self.dropped.push(reason);
-                    if self.stage == Stage::Handshake
-                        && let Some(fault) = faults::of_drop(reason)
-                    {
+                    let connected = self.stage != Stage::Handshake;
+                    if let Some(fault) = faults::of_drop(reason, connected) {
                         return Err(fault);
                     }
                     self.settle()?;
