@@ -124,6 +124,7 @@ fn code_of_misbehaviour(fault: PeerMisbehaved) -> Cow<'static, str> {
         M::BadSignature => "bad-signature",
         M::ResumptionMismatch => "resumption-mismatch",
         M::UnknownAlertLevel => "unknown-alert-level",
+        M::MalformedAlert => "malformed-alert",
         M::MessageAfterFinished => "message-after-finished",
         M::ExcessHandshakeData => "excess-handshake-data",
         M::RecordOverflow => "record-too-long",
@@ -148,16 +149,14 @@ const fn code_of_lack(lack: PeerIncompatible) -> &'static str {
     }
 }
 
-/// The fault that a dropped record shows, where the runner wants the connection to end there.
+/// The fault that a dropped record shows while a handshake is under way, where the runner wants one to end there.
 ///
 /// What anybody can send in clear text ends no handshake of ours: the engine drops it, and names the reason. These tests
 /// want to see that the fault was noticed, and by its name; the shim ends the connection in the engine's stead.
-pub(crate) fn of_drop(reason: DropReason, connected: bool) -> Option<Failure> {
+pub(crate) fn of_drop(reason: DropReason) -> Option<Failure> {
     let code = match reason {
-        // Beside a session, an alert that nobody authenticated is ignored under another name.
-        DropReason::MalformedAlert => "malformed-alert",
-        _ if connected => return None,
         DropReason::ClearTextApplicationData => "clear-text-application-data",
+        DropReason::MalformedAlert => "malformed-alert",
         DropReason::MalformedChangeCipherSpec => "malformed-change-cipher-spec",
         DropReason::MalformedHandshakeRecord => "malformed-handshake-record",
         DropReason::FragmentMismatch => "fragment-mismatch",

@@ -145,8 +145,9 @@ impl Session<'_> {
                 }
                 Received::Dropped { reason, .. } => {
                     self.dropped.push(reason);
-                    let connected = self.stage != Stage::Handshake;
-                    if let Some(fault) = faults::of_drop(reason, connected) {
+                    if self.stage == Stage::Handshake
+                        && let Some(fault) = faults::of_drop(reason)
+                    {
                         return Err(fault);
                     }
                     self.settle()?;

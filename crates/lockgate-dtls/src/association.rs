@@ -513,6 +513,9 @@ impl Association {
 
     fn handle_alert(&mut self, content: &[u8]) -> Opened {
         let Ok(alert) = Alert::parse(content) else {
+            #[cfg(feature = "endpoint")]
+            return self.misbehaved(PeerMisbehaved::MalformedAlert);
+            #[cfg(not(feature = "endpoint"))]
             return Opened::Ignored(DropReason::MalformedAlert);
         };
         #[cfg(feature = "endpoint")]

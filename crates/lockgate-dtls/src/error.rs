@@ -76,6 +76,8 @@ pub enum PeerMisbehaved {
     BadSignature,
     /// A resumed session with other parameters than it was made with.
     ResumptionMismatch,
+    /// An alert that is not two bytes long.
+    MalformedAlert,
     /// An alert of a level that does not exist.
     UnknownAlertLevel,
     /// A handshake message when the handshake was over.
@@ -211,7 +213,9 @@ impl PeerMisbehaved {
     pub const fn alert(self) -> AlertDescription {
         use AlertDescription as A;
         match self {
-            Self::Malformed(_) | Self::MalformedExtension(_) => A::DECODE_ERROR,
+            Self::Malformed(_) | Self::MalformedExtension(_) | Self::MalformedAlert => {
+                A::DECODE_ERROR
+            }
             Self::Unexpected(_)
             | Self::FinishedInClearText
             | Self::TooManyCookies
@@ -319,6 +323,7 @@ impl fmt::Display for PeerMisbehaved {
             Self::ResumptionMismatch => {
                 f.write_str("the peer resumed a session with other parameters")
             }
+            Self::MalformedAlert => f.write_str("an alert that is not two bytes long"),
             Self::UnknownAlertLevel => f.write_str("an alert of unknown level"),
             Self::MessageAfterFinished => {
                 f.write_str("a handshake message after the handshake was over")
