@@ -6,13 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::{
-    ApiError, CloseReason, Config, ConfigError, ConnectionHandle, ConnectionInfo, Datagram,
-    EndpointConfig, Event, HandshakeError, Received, SendError,
+    CloseReason, Config, ConnectionHandle, ConnectionInfo, Datagram, EndpointConfig, Event,
+    Received,
 };
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use crate::{Clock, Endpoint, MAX_DATAGRAM_LEN, Path};
+use crate::{Clock, Endpoint, Error, MAX_DATAGRAM_LEN, Path};
 
 /// What a [`Client`] connects with. `Debug` does not show the key.
 #[derive(Clone)]
@@ -51,28 +51,7 @@ impl std::fmt::Debug for ClientOptions {
 }
 
 /// Why a client could not go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The socket failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// An option is out of range.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The identity or the key has a length that cannot be, or the like.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// The handshake did not complete.
-    #[error(transparent)]
-    Handshake(HandshakeError),
-    /// The payload could not be sealed.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The connection is over.
-    #[error(transparent)]
-    Closed(CloseReason),
-}
+pub type ClientError = Error;
 
 /// An established connection.
 pub struct Client {

@@ -10,21 +10,46 @@
 
 mod client;
 mod clock;
+mod connection;
+mod connector;
 mod counters;
 mod driver;
+mod error;
+mod hub;
+mod incoming;
 mod io;
+mod keys;
 mod listener;
 mod path;
+mod path_error;
+mod peers;
+mod port;
+mod shared;
 mod socket;
+mod steer;
+mod stream;
 
+pub use bytes::Bytes;
 pub use client::{Client, ClientError, ClientOptions};
 pub use clock::Clock;
+pub use connection::{Connection, ReceiveHalf, SendHalf};
+pub use connector::{Connector, ConnectorOptions, Peer, connect};
 pub use counters::{DropCounters, IoCounters};
 pub use driver::{Driver, DriverError, Service};
+pub use error::Error;
+pub use hub::KeyLog;
+pub use incoming::Incoming;
 pub use io::Io;
+pub use keys::{
+    ChannelKeys, KeyAnswer, KeyFuture, KeyQuestion, KeyRequest, KeyStore, Psk, StaticKeys,
+};
+pub use listener::{Listener, Options, Statistics};
 pub use lockgate_dtls as dtls;
 pub use path::Path;
+pub use path_error::{PathError, PathErrorKind};
+pub use shared::{ConnectionStatistics, QueueLimits};
 pub use socket::{MAX_SOCKETS, RECEIVE_BUFFER_LEN, bind};
+pub use stream::{ByteStream, Datagrams};
 
 /// The longest payload of a UDP datagram that can arrive, and so the size of a buffer that takes every one, in bytes.
 pub const MAX_DATAGRAM_LEN: usize = 65_535;
