@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_dtls::config::MAX_PSK_IDENTITY_LEN;
@@ -99,6 +100,7 @@ impl Connector {
             max_connections: options.max_connections,
             ..EndpointConfig::default()
         };
+        let mut workers = Workers::new();
         let hub = HubOptions {
             keys: None,
             offers: None,
@@ -107,8 +109,8 @@ impl Connector {
             steering: None,
             listening: vec![bound],
             backlog: 0,
+            census: Arc::clone(&workers.census),
         };
-        let mut workers = Workers::new();
         workers.start(vec![socket], config, false, hub)?;
         Ok(Self { workers, bound })
     }

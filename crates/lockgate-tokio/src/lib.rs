@@ -1,13 +1,25 @@
 //! DTLS on tokio: gives the engine of [`lockgate_dtls`] sockets, a clock and timers.
 //!
-//! - [`Driver`] serves many peers on a few UDP sockets and hands what comes to a [`Service`], datagram by datagram, in the
-//!   task that it runs in: no channel, no lock, no copy, no allocation between a socket and the service (but one
-//!   for the control message of an answer from a socket that is bound to any address).
-//! - [`Client`] is one connection to one server on a socket of its own.
+//! For applications:
 //!
-//! One driver is one worker: one engine, one task, no state shared with others. Several workers are several drivers.
+//! - [`Listener`] accepts peers, [`Connector`] and [`connect`] make connections to servers; each [`Connection`] is owned
+//!   by a task of the application's.
+//! - [`Client`] is one connection to one server that needs no other task, and [`blocking::Client`] the same without a
+//!   runtime.
+//!
+//! Beneath, for those who count every microsecond: [`Driver`] serves many peers on a few UDP sockets and hands what comes
+//! to a [`Service`], datagram by datagram, in the task that it runs in: no channel, no lock, no copy, no allocation
+//! between a socket and the service (but one for the control message of an answer from a socket that is bound to any
+//! address). One driver is one worker: one engine, one task, no state shared with others.
+//!
+//! # An echo server
+//!
+//! ```
+#![doc = include_str!("../examples/echo_server.rs")]
+//! ```
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 mod client;
 mod clock;
 mod connection;
@@ -25,6 +37,7 @@ mod path_error;
 mod peers;
 mod port;
 mod shared;
+mod single;
 mod socket;
 mod steer;
 mod stream;

@@ -9,7 +9,7 @@ use lockgate_dtls::crypto::Provider as _;
 use lockgate_dtls::{CidKey, ConfigError, EndpointConfig, Placement};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::hub::{Command, Commands, Hub, HubOptions, KeyLog};
+use crate::hub::{Census, Command, Commands, Hub, HubOptions, KeyLog};
 use crate::io::PortOptions;
 use crate::socket::{Sharing, bind_with};
 use crate::steer::Steering;
@@ -136,6 +136,7 @@ impl Statistics {
 /// The tasks that serve a listener's or a connector's sockets. Dropped, they go on for the connections that there are.
 pub(crate) struct Workers {
     pub(crate) commands: Vec<Commands>,
+    pub(crate) census: Arc<Census>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -143,6 +144,7 @@ impl Workers {
     pub(crate) fn new() -> Self {
         Self {
             commands: Vec::new(),
+            census: Arc::default(),
             tasks: Vec::new(),
         }
     }
@@ -164,6 +166,7 @@ impl Workers {
         let mut driver = Driver::with_options(sockets, config, port_options, hub)?;
         let (hub, io) = driver.parts();
         hub.watch(io);
+        self.census.join(commands.clone());
         self.commands.push(commands);
         self.tasks.push(tokio::spawn(async move {
             driver.run().await;
@@ -197,9 +200,7 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        for commands in &self.commands {
-            let _ = commands.send(Command::Leave);
-        }
+        self.census.leave();
     }
 }
 
@@ -276,6 +277,7 @@ impl Listener {
                 steering: steerings.next().filter(|_| count > 1),
                 listening: addresses.clone(),
                 backlog,
+                census: Arc::clone(&workers.census),
             };
             workers.start(sockets, config, socket_per_peer, hub)?;
         }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use lockgate_dtls::{ApiError, ConnectionHandle};
+use lockgate_dtls::{ApiError, ConnectionHandle, HandshakeError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -174,6 +174,27 @@ impl Hub {
         }) = self.entry(connection)
         {
             handshaking.lookup = Some(Lookup(task.abort_handle()));
+        }
+    }
+
+    /// Sends a peer away, or gives a handshake of our own up.
+    pub(super) fn refuse(&mut self, io: &mut Io, connection: ConnectionHandle) {
+        io.endpoint().close(connection);
+        if let Some(Entry {
+            stage: Stage::Handshaking(_),
+            ..
+        }) = self.entry(connection)
+        {
+            // Told at once: until then the path is busy for the next handshake, and the handle's place taken.
+            while io.transmit_next() {}
+            if let Some(Entry {
+                stage: Stage::Handshaking(handshaking),
+                ..
+            }) = self.remove(connection)
+            {
+                let canceled = Error::Handshake(HandshakeError::Canceled);
+                self.handshake_failed(connection, handshaking, canceled);
+            }
         }
     }
 

@@ -12,7 +12,8 @@ mod sessions;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use lockgate_dtls::{ConnectionHandle, DropReason, Event, Instant, KeyLogEntry};
@@ -47,6 +48,33 @@ pub(crate) struct HubOptions {
     pub(crate) listening: Vec<SocketAddr>,
     /// How many peers may be kept waiting while there are no descriptors.
     pub(crate) backlog: usize,
+    pub(crate) census: Arc<Census>,
+}
+
+/// How many connections the workers of one listener have together. They end together: were one of several sockets at an
+/// address closed, the kernel would spread the peers anew, and they would reach workers that do not know them.
+#[derive(Default)]
+pub(crate) struct Census {
+    entries: AtomicUsize,
+    workers: Mutex<Vec<Commands>>,
+}
+
+impl Census {
+    pub(crate) fn join(&self, worker: Commands) {
+        self.workers().push(worker);
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Commands>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody accepts any more, or the last connection of those who do not is over.
+    pub(crate) fn leave(&self) {
+        for worker in &*self.workers() {
+            // One that is gone has left.
+            let _ = worker.send(Command::Leave);
+        }
+    }
 }
 
 enum Stage {
@@ -83,7 +111,7 @@ pub(crate) struct Hub {
     handed: Vec<Handover>,
     /// How many workers the datagram has seen that is being taken in, when it came from another one.
     hops: u8,
-    /// The listener or connector is gone; the last connection ends the worker.
+    /// The listener or connector is gone; the last connection ends the workers.
     leaving: bool,
     statistics: Statistics,
 }
@@ -117,9 +145,9 @@ impl Hub {
         self.watcher = Watcher::start(sockets);
     }
 
-    /// Nobody owns a connection here or can get one.
-    const fn is_over(&self) -> bool {
-        self.leaving && self.entries == 0
+    /// Nobody owns a connection of this worker's or its fellows', or can get one.
+    fn is_over(&self) -> bool {
+        self.leaving && self.options.census.entries.load(Ordering::Acquire) == 0
     }
 
     fn entry(&mut self, handle: ConnectionHandle) -> Option<&mut Entry> {
@@ -134,12 +162,17 @@ impl Hub {
         }
         if self.table[index].replace(Entry { handle, stage }).is_none() {
             self.entries += 1;
+            self.options.census.entries.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     fn remove(&mut self, handle: ConnectionHandle) -> Option<Entry> {
         self.entry(handle)?;
         self.entries -= 1;
+        let before = self.options.census.entries.fetch_sub(1, Ordering::AcqRel);
+        if before == 1 && self.leaving {
+            self.options.census.leave();
+        }
         self.table[handle.index()].take()
     }
 
@@ -159,7 +192,7 @@ impl Hub {
     fn obey(&mut self, io: &mut Io, command: Command) -> ControlFlow<()> {
         match command {
             Command::Accept(handle, offer) => self.accept(io, handle, offer),
-            Command::Refuse(handle) => io.endpoint().close(handle),
+            Command::Refuse(handle) => self.refuse(io, handle),
             Command::Retry(handle) => self.forget(io, handle),
             Command::KeyAnswer(handle, key) => answer(io, handle, &key),
             Command::Connect(connect) => self.connect(io, *connect),

@@ -1,0 +1,54 @@
+//! What the network says about datagrams that are too long for it. It needs a network whose links are short:
+//!
+//! ```text
+//! cargo test -p lockgate-tokio --test path_mtu --no-run
+//! unshare -rn sh -c 'ip link set lo up mtu 1400 && target/debug/deps/path_mtu-… --ignored'
+//! ```
+
+mod support;
+
+use lockgate_tokio::dtls::SendError;
+use lockgate_tokio::{Connector, ConnectorOptions, Error, Listener};
+use support::*;
+
+#[tokio::test]
+#[ignore = "needs a loopback with an MTU of 1,400 bytes, see above"]
+async fn the_longest_payload_shrinks_to_what_the_path_takes() {
+    for (host, headers) in [("127.0.0.1:0", 28), ("[::1]:0", 48)] {
+        for mode in [Mode::Shared, Mode::PerPeer] {
+            let mut listener = Listener::bind(&[host.parse().unwrap()], mode.options()).unwrap();
+            let connector = Connector::new(ConnectorOptions {
+                bind: host.parse().unwrap(),
+                ..ConnectorOptions::default()
+            })
+            .unwrap();
+            let server = listener.local_addrs()[0];
+            let (client, server) = tokio::join!(
+                in_time(connector.connect(peer(server))),
+                in_time(listener.accept_connection())
+            );
+            for mut connection in [client.unwrap(), server.unwrap()] {
+                let overhead = connection.info().record_overhead;
+                let fits = 1400 - headers - overhead;
+                assert!(connection.max_payload() > fits);
+                // Lost, as datagrams are; but we hear why.
+                connection.send(&vec![1; fits + 1]).await.unwrap();
+                in_time(async {
+                    while connection.max_payload() > fits {
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await;
+                assert_eq!(connection.max_payload(), fits);
+                assert_eq!(connection.statistics().path_mtu, Some(1400));
+                let error = connection.send(&vec![1; fits + 1]).await.unwrap_err();
+                assert!(
+                    matches!(error, Error::Send(SendError::TooLarge { limit }) if limit == fits)
+                );
+                connection.send(&vec![1; fits]).await.unwrap();
+                // Kept, or its end would be the other's.
+                std::mem::forget(connection);
+            }
+        }
+    }
+}
