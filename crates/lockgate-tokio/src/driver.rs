@@ -98,6 +98,8 @@ struct Ready {
     sockets: u64,
     service: bool,
     peers: bool,
+    /// What the kernel had no room for may be tried again.
+    held: bool,
 }
 
 impl<S: Service> Driver<S> {
@@ -152,7 +154,10 @@ impl<S: Service> Driver<S> {
             if ready.peers {
                 self.receive_from_peers();
             }
-            let flow = if ready.service {
+            if ready.held {
+                self.io.send_held();
+            }
+            let flow = if ready.service || ready.held {
                 self.service.on_ready(&mut self.io)
             } else {
                 ControlFlow::Continue(())
@@ -206,12 +211,13 @@ impl<S: Service> Driver<S> {
         ready.service = self.service.poll_ready(cx).is_ready();
         let peers = self.io.peers.as_ref();
         ready.peers = peers.is_some_and(|peers| peers.poll_ready(cx).is_ready());
+        ready.held = self.io.poll_held(cx).is_ready();
         let mut timed_out = false;
         if armed.is_some() && sleep.poll(cx).is_ready() {
             *armed = None;
             timed_out = true;
         }
-        if ready.sockets != 0 || ready.service || ready.peers || timed_out {
+        if ready.sockets != 0 || ready.service || ready.peers || ready.held || timed_out {
             Poll::Ready(ready)
         } else {
             Poll::Pending

@@ -58,6 +58,11 @@ impl Incoming {
         self.pending.wait().await
     }
 
+    /// Its handshake has ended already.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.pending.outcome.is_empty() || self.pending.outcome.is_terminated()
+    }
+
     /// Lets it in, and hands the connection to whoever has the other end of `queue`.
     pub(crate) fn accept_into(mut self, queue: mpsc::Sender<Connection>) {
         let offer = Offer {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::task::{Context, Poll};
 
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
@@ -34,6 +35,8 @@ pub struct Io {
     pub(crate) control: Control,
     /// Sockets of single peers, where peers have such.
     pub(crate) peers: Option<Peers>,
+    /// A record that the kernel's buffer had no room for, of a sender that can wait ([`Io::send_or_hold`]).
+    pub(crate) held: Option<(Path, Box<[u8]>)>,
     /// The datagram that is being taken in came by the socket of another peer.
     pub(crate) stray: bool,
     /// What ICMP has said; told to the service at the end of a turn.
@@ -64,6 +67,7 @@ impl Io {
             } else {
                 None
             },
+            held: None,
             stray: false,
             path_errors: Vec::new(),
             out: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
@@ -105,6 +109,53 @@ impl Io {
         let (record, path) = self.endpoint.send_in_place(connection, buf, payload)?;
         self.transmit(&path, &buf[record]);
         Ok(())
+    }
+
+    /// [`Io::send`] for senders that can wait: a record that the kernel's buffer has no room for is held, and until it
+    /// is gone nothing more may be given here. A peer's own socket cannot be waited for; there it is lost.
+    pub(crate) fn send_or_hold(
+        &mut self,
+        connection: ConnectionHandle,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        debug_assert!(self.held.is_none(), "the sender waits");
+        let (record, path) = self.endpoint.send(connection, payload, &mut self.out)?;
+        let record = &self.out[record];
+        let result = send(&self.sockets, self.peers.as_ref(), &path, record);
+        let blocked = matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        if blocked && self.peers.as_ref().is_none_or(|p| p.get(&path).is_none()) {
+            self.held = Some((path, record.into()));
+            return Ok(());
+        }
+        self.sent(&path, &result);
+        Ok(())
+    }
+
+    /// Whether the record that is held may be sent now.
+    pub(crate) fn poll_held(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((path, _)) = &self.held else {
+            return Poll::Pending;
+        };
+        match self.sockets.get(usize::from(path.socket())) {
+            Some(port) => port.socket().poll_send_ready(cx).map(|_| ()),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Tries again to send what is held.
+    pub(crate) fn send_held(&mut self) {
+        let Some((path, record)) = self.held.take() else {
+            return;
+        };
+        let port = self.sockets.get(usize::from(path.socket()));
+        let result = port.map_or(Err(io::ErrorKind::NotConnected.into()), |port| {
+            port.send_if_writable(&path, &record)
+        });
+        if matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
+            self.held = Some((path, record));
+        } else {
+            self.sent(&path, &result);
+        }
     }
 
     /// Sends the next datagram that the engine has by itself; `false` when there is none.

@@ -88,8 +88,8 @@ pub type KeyFuture = Pin<Box<dyn Future<Output = KeyAnswer> + Send>>;
 /// }
 /// ```
 pub trait KeyStore: Send + Sync + 'static {
-    /// Finds out about one identity. Called in the task that serves the sockets: it must not block, and the future is
-    /// polled once in that task before it is given one of its own.
+    /// Finds out about one identity. Called in a task for this one question; like any task, it must not block its
+    /// thread. One that panics has answered [`KeyAnswer::Failed`].
     fn lookup(&self, request: KeyRequest) -> KeyFuture;
 }
 

@@ -300,7 +300,13 @@ impl Listener {
     ///
     /// While there are no descriptors for peers' sockets, nobody comes.
     pub async fn accept(&mut self) -> Result<Incoming, Error> {
-        self.incoming.recv().await.ok_or(Error::Stopped)
+        loop {
+            let incoming = self.incoming.recv().await.ok_or(Error::Stopped)?;
+            // Who gave up while waiting to be accepted need not be.
+            if !incoming.is_over() {
+                return Ok(incoming);
+            }
+        }
     }
 
     /// The next established connection, for servers that want everybody who has a key. All handshakes run beside each

@@ -34,7 +34,10 @@ in_every_mode! {
     dropping_the_accepting_future_ends_the_handshake
     a_wrong_or_unknown_key_lets_nobody_in
     a_slow_key_store_delays_its_own_peers_only
+    a_key_store_that_panics_harms_its_own_peers_only
     a_silent_peer_delays_nobody
+    who_gave_up_is_not_offered
+    a_peer_moves_from_one_address_of_ours_to_another
     garbage_and_half_handshakes_harm_nobody
     two_hundred_peers_at_once
     a_peer_moves_and_keeps_its_connection
@@ -278,6 +281,88 @@ async fn a_slow_key_store_delays_its_own_peers_only(mode: Mode) {
         matches!(error, Error::Handshake(HandshakeError::PeerAlert(_))),
         "{error}"
     );
+}
+
+async fn a_key_store_that_panics_harms_its_own_peers_only(mode: Mode) {
+    let address = echo_server(mode.with(Options::new(|request: KeyRequest| async move {
+        assert_eq!(request.identity, IDENTITY, "the test wants this panic");
+        Psk::new(KEY).map_or(KeyAnswer::Failed, KeyAnswer::Key)
+    })));
+    let mut friend = in_time(lockgate_tokio::connect(address, options()))
+        .await
+        .unwrap();
+    let unlucky = lockgate_tokio::ClientOptions::new(b"unlucky", KEY);
+    let error = in_time(lockgate_tokio::connect(address, unlucky))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Handshake(HandshakeError::PeerAlert(_))),
+        "{error}"
+    );
+    echo(&mut friend, b"not harmed").await;
+}
+
+async fn who_gave_up_is_not_offered(mode: Mode) {
+    let mut short = mode.options();
+    short.endpoint.config.handshake_timeout = Duration::from_millis(500);
+    let (mut listener, address) = listen(short);
+    let connector = connector();
+    let mut impatient = peer(address);
+    impatient.server_name = b"first".to_vec();
+    impatient.timeout = Some(Duration::from_millis(100));
+    let error = in_time(connector.connect(impatient)).await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut), "{error}");
+    // Its goodbye is under keys that the server, which nobody has told to go on, does not have: only time tells.
+    in_time(async {
+        while listener.statistics().await.half_open > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let mut patient = peer(address);
+    patient.server_name = b"second".to_vec();
+    let connecting = tokio::spawn(async move { connector.connect(patient).await });
+    let incoming = in_time(listener.accept()).await.unwrap();
+    assert_eq!(incoming.server_name(), b"second");
+    in_time(incoming.accept()).await.unwrap();
+    in_time(connecting).await.unwrap().unwrap();
+}
+
+async fn a_peer_moves_from_one_address_of_ours_to_another(mode: Mode) {
+    let mut listener = Listener::bind(&[LOOPBACK, LOOPBACK], mode.options()).unwrap();
+    let ours = [listener.local_addrs()[0], listener.local_addrs()[1]];
+    let relay = UdpSocket::bind(LOOPBACK).await.unwrap();
+    let through = relay.local_addr().unwrap();
+    let (turn, mut turned) = tokio::sync::watch::channel(ours[0]);
+    // Forwards to the one or the other address; the client sees one.
+    tokio::spawn(async move {
+        let (mut buf, mut client) = ([0; 2048], None);
+        loop {
+            let (len, from) = relay.recv_from(&mut buf).await.unwrap();
+            let to = if ours.contains(&from) {
+                client.unwrap()
+            } else {
+                client = Some(from);
+                *turned.borrow_and_update()
+            };
+            relay.send_to(&buf[..len], to).await.unwrap();
+        }
+    });
+    let (client, server) = tokio::join!(
+        in_time(lockgate_tokio::connect(through, options())),
+        in_time(listener.accept_connection())
+    );
+    let mut client = client.unwrap();
+    let server = server.unwrap();
+    let sockets = usize::from(mode.is_per_peer());
+    tokio::spawn(send_back(server));
+    for (round, to) in (0..).zip([ours[1], ours[0], ours[1]]) {
+        turn.send(to).unwrap();
+        for n in 0..3 {
+            echo(&mut client, &[round, n]).await;
+        }
+        assert_eq!(listener.statistics().await.peer_sockets, sockets);
+    }
 }
 
 /// The first flight of a handshake, as a client of ours sends it, and what comes back to it.

@@ -1,15 +1,13 @@
 //! From a peer that shows up to a connection that somebody owns.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use lockgate_dtls::{ApiError, ConnectionHandle, HandshakeError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::{Command, Connect, Entry, Hub, Offer, Pending, Stage};
+use super::{Command, Commands, Connect, Entry, Hub, Offer, Pending, Stage};
 use crate::shared::Shared;
 use crate::{Connection, Error, Incoming, Io, KeyAnswer, KeyRequest, Path, Psk};
 
@@ -36,6 +34,29 @@ struct Lookup(AbortHandle);
 impl Drop for Lookup {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Tells what a look-up led to when it is over, however it ends: one that panics has failed.
+struct Answering {
+    connection: ConnectionHandle,
+    commands: Commands,
+    answer: KeyAnswer,
+}
+
+impl Answering {
+    fn give(&mut self, answer: KeyAnswer) {
+        self.answer = answer;
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let answer = std::mem::replace(&mut self.answer, KeyAnswer::Failed);
+        // Without a worker nobody waits for it.
+        let _ = self
+            .commands
+            .send(Command::KeyAnswer(self.connection, answer));
     }
 }
 
@@ -157,16 +178,16 @@ impl Hub {
         let (Some(request), Some(keys)) = (request, &self.options.keys) else {
             return answer(io, connection, &KeyAnswer::Failed);
         };
-        let mut lookup = Arc::clone(keys).lookup(request);
-        // Most stores know at once, and then there is no need for a task.
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(known) = pin!(&mut lookup).poll(&mut cx) {
-            return answer(io, connection, &known);
-        }
-        let commands = self.sender.clone();
+        let keys = Arc::clone(keys);
+        let mut answering = Answering {
+            connection,
+            commands: self.sender.clone(),
+            answer: KeyAnswer::Failed,
+        };
+        // Always in a task of its own: what goes wrong in a store of the application's is not to end the worker.
         let task = tokio::spawn(async move {
-            let answer = lookup.await;
-            let _ = commands.send(Command::KeyAnswer(connection, answer));
+            let answer = keys.lookup(request).await;
+            answering.give(answer);
         });
         if let Some(Entry {
             stage: Stage::Handshaking(handshaking),

@@ -105,6 +105,8 @@ pub(crate) struct Hub {
     by_remote: HashMap<(IpAddr, u16), Vec<ConnectionHandle>>,
     /// Those with something in the outbox.
     sending: VecDeque<Arc<Shared>>,
+    /// They wait for room in the kernel's buffer.
+    blocked: bool,
     starvation: Starvation,
     watcher: Watcher,
     errors: Vec<PathError>,
@@ -128,6 +130,7 @@ impl Hub {
             entries: 0,
             by_remote: HashMap::new(),
             sending: VecDeque::new(),
+            blocked: false,
             starvation: Starvation::default(),
             watcher: Watcher::default(),
             errors: Vec::new(),
@@ -301,7 +304,8 @@ impl Service for Hub {
         let errors = self.watcher.poll(cx, &mut self.errors).is_ready();
         let steering = self.options.steering.as_mut();
         let handed = steering.is_some_and(|s| s.poll(cx, &mut self.handed).is_ready());
-        if commands || errors || handed || !self.sending.is_empty() || self.is_over() {
+        let sending = !self.blocked && !self.sending.is_empty();
+        if commands || errors || handed || sending || self.is_over() {
             Poll::Ready(())
         } else {
             Poll::Pending

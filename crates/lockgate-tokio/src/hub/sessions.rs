@@ -21,6 +21,10 @@ impl Hub {
     /// Sends what owners have queued, a bounded number of datagrams.
     pub(super) fn send_some(&mut self, io: &mut Io) {
         for _ in 0..BATCH / FAIR_SHARE {
+            self.blocked = io.held.is_some();
+            if self.blocked {
+                return;
+            }
             let Some(shared) = self.sending.pop_front() else {
                 return;
             };
@@ -37,7 +41,7 @@ impl Hub {
             ..
         }) = self.entry(connection)
         {
-            seal(io, &Arc::clone(shared), usize::MAX);
+            seal_the_rest(io, &Arc::clone(shared));
         }
         io.endpoint().close(connection);
     }
@@ -122,11 +126,22 @@ impl Hub {
 /// Seals and sends up to `limit` datagrams of one connection; whether there may be more.
 fn seal(io: &mut Io, shared: &Shared, limit: usize) -> bool {
     for _ in 0..limit {
+        if io.held.is_some() {
+            return true;
+        }
         let Some(payload) = shared.next_to_send() else {
             return false;
         };
-        let sealed = io.send(shared.handle, &payload).is_ok();
+        let sealed = io.send_or_hold(shared.handle, &payload).is_ok();
         shared.sent(payload.len(), sealed);
     }
     true
+}
+
+/// Seals and sends all that one connection has left, whether the kernel has room or not.
+fn seal_the_rest(io: &mut Io, shared: &Shared) {
+    while let Some(payload) = shared.next_to_send() {
+        let sealed = io.send(shared.handle, &payload).is_ok();
+        shared.sent(payload.len(), sealed);
+    }
 }
