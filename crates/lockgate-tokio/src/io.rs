@@ -183,14 +183,7 @@ impl Io {
     fn sent(&mut self, path: &Path, result: &io::Result<usize>) {
         count(&mut self.counters, result);
         if result.is_err() {
-            let known = self.path_errors.len();
             self.take_path_errors(path);
-            // What the kernel refuses by itself comes, with IPv4, without the port.
-            for error in &mut self.path_errors[known..] {
-                if error.remote.port() == 0 {
-                    error.remote.set_port(path.remote().port());
-                }
-            }
         }
     }
 

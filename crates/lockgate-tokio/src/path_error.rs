@@ -26,7 +26,7 @@ const BATCH: usize = 16;
 /// Such a message is not authenticated: who can guess our addresses and ports can send one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathError {
-    /// Where the datagram went.
+    /// Where the datagram went; port 0 where that is not told.
     pub remote: SocketAddr,
     /// What became of it.
     pub kind: PathErrorKind,

@@ -280,10 +280,14 @@ impl Service for Hub {
     }
 
     fn on_path_error(&mut self, io: &mut Io, error: PathError) {
-        let Some(here) = self.by_remote.get(&key(error.remote)) else {
-            return;
+        let (ip, port) = key(error.remote);
+        let here: Vec<_> = if port == 0 {
+            // What the kernel refuses by itself, which is rare, comes without the port over IPv4.
+            let same_host = self.by_remote.iter().filter(|((host, _), _)| *host == ip);
+            same_host.flat_map(|(_, here)| here).copied().collect()
+        } else {
+            self.by_remote.get(&(ip, port)).cloned().unwrap_or_default()
         };
-        let here = here.clone();
         for handle in here {
             match error.kind {
                 PathErrorKind::TooBig(mtu) => self.too_big(handle, mtu),
