@@ -30,7 +30,10 @@ pub(super) async fn what_is_offered_and_agreed_is_told(mode: Mode) {
     assert_eq!(client.remote_addr(), address);
     assert_eq!(server.identity(), IDENTITY);
     assert_eq!(server.server_name(), b"lock.example");
-    assert_eq!(server.cipher_suite(), CipherSuite::PSK_AES_128_GCM_SHA256);
+    assert_eq!(
+        server.cipher_suite(),
+        CipherSuite::ECDHE_PSK_AES_128_GCM_SHA256
+    );
     assert_eq!(server.cipher_suite(), client.cipher_suite());
     assert_eq!(
         server.info().own_cid.as_slice(),
