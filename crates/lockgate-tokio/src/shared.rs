@@ -257,17 +257,10 @@ impl Shared {
         state.statistics.moves += 1;
     }
 
-    /// The path takes IP packets of so many bytes.
-    pub(crate) fn path_takes(&self, mtu: u32) {
+    /// The path takes IP packets of `mtu` bytes, and so payloads of `max_payload`.
+    pub(crate) fn path_takes(&self, mtu: u32, max_payload: usize) {
         let mut state = self.state();
-        let headers = if state.info.path.peer().is_ipv4() {
-            28
-        } else {
-            48
-        };
-        let around = headers + state.info.record_overhead;
-        let fits = (mtu as usize).saturating_sub(around);
-        state.info.max_payload = state.info.max_payload.min(fits);
+        state.info.max_payload = max_payload;
         state.statistics.path_mtu = Some(mtu);
     }
 

@@ -292,7 +292,7 @@ impl Service for Hub {
         };
         for handle in here {
             match error.kind {
-                PathErrorKind::TooBig(mtu) => self.too_big(handle, mtu),
+                PathErrorKind::TooBig(mtu) => self.too_big(io, handle, mtu),
                 PathErrorKind::Refused => self.refused(io, handle),
                 PathErrorKind::Other(_) => {}
             }

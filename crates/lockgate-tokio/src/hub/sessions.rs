@@ -16,6 +16,8 @@ use crate::shared::Shared;
 /// The least that a path takes, in bytes; what claims less is not believed. IPv4: what Linux believes (552); IPv6: what
 /// every link takes (RFC 8200 §5).
 const LEAST_MTU: [u32; 2] = [552, 1280];
+/// The headers of IPv4 or IPv6, and UDP, in bytes.
+const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
 
 impl Hub {
     /// Sends what owners have queued, a bounded number of datagrams.
@@ -90,14 +92,29 @@ impl Hub {
     }
 
     /// ICMP says that the path takes packets of `mtu` bytes.
-    pub(super) fn too_big(&mut self, connection: ConnectionHandle, mtu: u32) {
-        if let Some(Entry {
-            stage: Stage::Established { shared, path, .. },
-            ..
-        }) = self.entry(connection)
-            && mtu >= LEAST_MTU[usize::from(path.peer().is_ipv6())]
+    pub(super) fn too_big(&mut self, io: &mut Io, connection: ConnectionHandle, mtu: u32) {
+        let endpoint = io.endpoint();
+        let Some(path) = endpoint.path(connection) else {
+            return;
+        };
+        let is_ipv6 = usize::from(path.peer().is_ipv6());
+        if mtu < LEAST_MTU[is_ipv6] {
+            return;
+        }
+        let payload = mtu as usize - HEADERS[is_ipv6];
+        if endpoint.set_mtu(connection, payload).is_err() {
+            return;
+        }
+        let info = endpoint.info(connection);
+        if let (
+            Some(info),
+            Some(Entry {
+                stage: Stage::Established { shared, .. },
+                ..
+            }),
+        ) = (info, self.entry(connection))
         {
-            shared.path_takes(mtu);
+            shared.path_takes(mtu, info.max_payload);
         }
     }
 
