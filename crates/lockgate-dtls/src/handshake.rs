@@ -571,6 +571,14 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             }
             self.after(step);
         }
+        // The keys may be there only now.
+        #[cfg(feature = "resumption")]
+        if self.core.keys.is_some()
+            && !self.core.is_paused()
+            && !matches!(self.core.state, State::Failed(_) | State::Established)
+        {
+            self.open_early(cx);
+        }
     }
 
     fn after(&mut self, step: Result<(), HandshakeError>) {
@@ -608,8 +616,6 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         let mut parts = self.layout.split(self.buffer.as_mut());
         match step(&mut self.core, cx, &mut parts.scratch) {
             Ok(()) => {
-                #[cfg(feature = "resumption")]
-                self.open_early(cx);
                 self.process_ready(cx);
                 Ok(())
             }
