@@ -7,7 +7,9 @@
 //! - `relay` is what it does with every datagram, and the policy of sessions.
 
 pub mod config;
+mod files;
 pub mod keys;
 pub mod limits;
 pub mod proxy;
 mod relay;
+mod watch;
