@@ -90,7 +90,7 @@ pub fn serve(options: ServerOptions) -> io::Result<()> {
                 Received::Reply(range) => {
                     write_datagram(&mut answers, n, &datagram.bytes()[range])?;
                 }
-                Received::Progress(_) | Received::Dropped { .. } => {}
+                Received::Progress(_) | Received::Kept | Received::Dropped { .. } => {}
             }
         }
         while let Some((handle, event)) = server.poll_event() {

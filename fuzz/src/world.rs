@@ -342,7 +342,7 @@ impl World {
                     end.delivered.push((connection, payload));
                 }
                 Received::Reply(range) => replies.push(datagram.bytes()[range].to_vec()),
-                Received::Progress(_) | Received::Dropped { .. } => {}
+                Received::Progress(_) | Received::Kept | Received::Dropped { .. } => {}
             }
         }
         let answered: usize = replies.iter().map(Vec::len).sum();

@@ -1,9 +1,11 @@
-//! GCM and ChaCha20-Poly1305 of AWS-LC, CCM of `lockgate-rustcrypto`.
+//! GCM and ChaCha20-Poly1305 of AWS-LC, CCM of this crate.
 
 use std::fmt;
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use lockgate_dtls::crypto::{self, AeadAlgorithm, CryptoError, NONCE_LEN};
+
+use crate::ccm;
 
 /// An expanded AEAD key.
 pub struct AeadKey(Cipher);
@@ -11,8 +13,7 @@ pub struct AeadKey(Cipher);
 enum Cipher {
     /// GCM or ChaCha20-Poly1305; the schedule is on the C heap.
     AwsLc(LessSafeKey),
-    /// Boxed, so that a cache of keys is not sized for the 1 KB of this one where GCM is spoken.
-    Ccm(Box<lockgate_rustcrypto::AeadKey>),
+    Ccm(ccm::Key),
 }
 
 /// Every algorithm of AWS-LC that is used here has a tag of this length.
@@ -28,8 +29,7 @@ impl AeadKey {
             | AeadAlgorithm::Aes256Ccm
             | AeadAlgorithm::Aes128Ccm8
             | AeadAlgorithm::Aes256Ccm8 => {
-                let key = lockgate_rustcrypto::AeadKey::new(algorithm, key)?;
-                return Ok(Self(Cipher::Ccm(Box::new(key))));
+                return Ok(Self(Cipher::Ccm(ccm::Key::new(algorithm, key)?)));
             }
         };
         let key = UnboundKey::new(aws_lc, key).map_err(|_| CryptoError::BadLength)?;

@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         socket.send_to(&datagram.bytes()[range], from)?;
                     }
                     Received::Dropped { reason, .. } => println!("{from}: dropped: {reason}"),
-                    Received::Progress(_) => {}
+                    Received::Progress(_) | Received::Kept => {}
                 }
             }
         }

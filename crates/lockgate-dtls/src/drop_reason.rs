@@ -74,13 +74,17 @@ pub enum DropReason {
     FragmentMismatch,
     /// A handshake message in parts of different epochs, or one that the change of keys cuts off.
     MixedEpochs,
+    /// With more content than a record may have.
+    RecordOverflow,
+    /// A `ClientHello` that cannot be decoded.
+    MalformedClientHello,
     /// Nothing could be done because the provider failed.
     Internal,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Malformed,
         Self::UnknownContentType,
         Self::UnsupportedVersion,
@@ -115,6 +119,8 @@ impl DropReason {
         Self::MalformedHandshakeRecord,
         Self::FragmentMismatch,
         Self::MixedEpochs,
+        Self::RecordOverflow,
+        Self::MalformedClientHello,
         Self::Internal,
     ];
 
@@ -155,6 +161,8 @@ impl DropReason {
             Self::MalformedHandshakeRecord => "malformed_handshake_record",
             Self::FragmentMismatch => "fragment_mismatch",
             Self::MixedEpochs => "mixed_epochs",
+            Self::RecordOverflow => "record_overflow",
+            Self::MalformedClientHello => "malformed_client_hello",
             Self::Internal => "internal",
         }
     }

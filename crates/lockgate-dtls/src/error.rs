@@ -76,10 +76,14 @@ pub enum PeerMisbehaved {
     BadSignature,
     /// A resumed session with other parameters than it was made with.
     ResumptionMismatch,
+    /// An alert that is not two bytes long.
+    MalformedAlert,
     /// An alert of a level that does not exist.
     UnknownAlertLevel,
     /// A handshake message when the handshake was over.
     MessageAfterFinished,
+    /// More handshake messages together with, or ahead of, the last one.
+    ExcessHandshakeData,
     /// Authenticated content that is longer than a record may be.
     RecordOverflow,
     /// A second `HelloVerifyRequest` after its cookie was returned, beyond [`MAX_COOKIE_ROUNDS`].
@@ -209,11 +213,14 @@ impl PeerMisbehaved {
     pub const fn alert(self) -> AlertDescription {
         use AlertDescription as A;
         match self {
-            Self::Malformed(_) | Self::MalformedExtension(_) => A::DECODE_ERROR,
+            Self::Malformed(_) | Self::MalformedExtension(_) | Self::MalformedAlert => {
+                A::DECODE_ERROR
+            }
             Self::Unexpected(_)
             | Self::FinishedInClearText
             | Self::TooManyCookies
-            | Self::MessageAfterFinished => A::UNEXPECTED_MESSAGE,
+            | Self::MessageAfterFinished
+            | Self::ExcessHandshakeData => A::UNEXPECTED_MESSAGE,
             Self::IncorrectFinished | Self::BadSignature => A::DECRYPT_ERROR,
             Self::UnsolicitedExtension(_) => A::UNSUPPORTED_EXTENSION,
             Self::IllegalChoice
@@ -316,9 +323,13 @@ impl fmt::Display for PeerMisbehaved {
             Self::ResumptionMismatch => {
                 f.write_str("the peer resumed a session with other parameters")
             }
+            Self::MalformedAlert => f.write_str("an alert that is not two bytes long"),
             Self::UnknownAlertLevel => f.write_str("an alert of unknown level"),
             Self::MessageAfterFinished => {
                 f.write_str("a handshake message after the handshake was over")
+            }
+            Self::ExcessHandshakeData => {
+                f.write_str("handshake messages beyond the end of the handshake")
             }
             Self::RecordOverflow => f.write_str("a record with too much content"),
             Self::TooManyCookies => f.write_str("the server keeps asking for cookies"),

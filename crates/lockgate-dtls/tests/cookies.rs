@@ -3,6 +3,7 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use common::{Pair, Side, client_config};
@@ -88,7 +89,7 @@ fn a_cookie_holds_only_for_its_address_and_parameters_and_time() {
                 received,
                 Received::Reply(_)
                     | Received::Dropped {
-                        reason: DropReason::Malformed,
+                        reason: DropReason::MalformedClientHello,
                         ..
                     }
             ),
@@ -140,23 +141,85 @@ fn a_cookie_holds_only_for_its_address_and_parameters_and_time() {
     );
 }
 
+/// Part of `hello` as a record of its own.
+fn piece(hello: &[u8], range: Range<usize>) -> Vec<u8> {
+    let body = &hello[13 + 12..];
+    let mut record = hello[..13 + 12].to_vec();
+    record[11..13].copy_from_slice(&(12 + range.len() as u16).to_be_bytes());
+    record[20..22].copy_from_slice(&(range.start as u16).to_be_bytes());
+    record[23..25].copy_from_slice(&(range.len() as u16).to_be_bytes());
+    record.extend_from_slice(&body[range]);
+    record
+}
+
 #[test]
-fn a_hello_in_fragments_needs_no_memory_before_its_cookie() {
+fn a_hello_in_fragments_is_put_together_and_still_needs_its_cookie() {
     let mut pair = Pair::new(3);
     let hello = client_hello(&mut pair);
     let home = pair.client_address;
-    let mut fragment = hello[..13 + 12 + 20].to_vec();
-    fragment[11..13].copy_from_slice(&32u16.to_be_bytes());
-    fragment[22..25].copy_from_slice(&[0, 0, 20]);
-    let (received, _) = offer(&mut pair, home, &fragment);
+    let len = hello.len() - 25;
     assert_eq!(
-        received,
-        Received::Dropped {
-            reason: DropReason::FragmentedClientHello,
-            connection: None
-        }
+        offer(&mut pair, home, &piece(&hello, len - 50..len)).0,
+        Received::Kept
     );
+    // Another address's pieces are another message's.
+    let elsewhere = SocketAddr::from(([203, 0, 113, 9], 9));
+    assert_eq!(
+        offer(&mut pair, elsewhere, &piece(&hello, 0..len - 50)).0,
+        Received::Kept
+    );
+    let (received, reply) = offer(&mut pair, home, &piece(&hello, 0..len - 50));
+    assert!(matches!(received, Received::Reply(_)));
+    assert_eq!(reply[13], 3, "HelloVerifyRequest");
     assert_eq!(pair.server.endpoint.connections(), 0);
+}
+
+#[test]
+fn pieces_of_hellos_are_few_short_lived_and_can_be_switched_off() {
+    let mut pair = Pair::with(
+        4,
+        client_config(),
+        EndpointConfig {
+            max_fragmented_hellos: 2,
+            ..EndpointConfig::default()
+        },
+    );
+    let hello = client_hello(&mut pair);
+    let len = hello.len() - 25;
+    let from = |host| SocketAddr::from(([203, 0, 113, host], 9));
+    let (first, rest) = (piece(&hello, 0..len - 50), piece(&hello, len - 50..len));
+    for host in 1..=3 {
+        assert_eq!(offer(&mut pair, from(host), &first).0, Received::Kept);
+        pair.now = pair.now + Duration::from_millis(1);
+    }
+    // The oldest gave way; its rest is a beginning again, and takes the place of the next.
+    assert!(matches!(
+        offer(&mut pair, from(3), &rest).0,
+        Received::Reply(_)
+    ));
+    assert_eq!(offer(&mut pair, from(1), &rest).0, Received::Kept);
+    assert!(matches!(
+        offer(&mut pair, from(2), &rest).0,
+        Received::Reply(_)
+    ));
+    // Nobody waits for long.
+    assert_eq!(offer(&mut pair, from(4), &first).0, Received::Kept);
+    pair.now = pair.now + Duration::from_secs(6);
+    assert_eq!(offer(&mut pair, from(4), &rest).0, Received::Kept);
+
+    let mut off = Pair::with(
+        5,
+        client_config(),
+        EndpointConfig {
+            max_fragmented_hellos: 0,
+            ..EndpointConfig::default()
+        },
+    );
+    let dropped = Received::Dropped {
+        reason: DropReason::FragmentedClientHello,
+        connection: None,
+    };
+    assert_eq!(offer(&mut off, from(1), &first).0, dropped);
 }
 
 #[test]

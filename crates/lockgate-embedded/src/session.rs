@@ -309,7 +309,8 @@ impl<'m, P: Provider> Session<'m, P> {
                     self.opening = false;
                     return Some(Event::Closed(reason));
                 }
-                EngineEvent::PathChanged | EngineEvent::KeyLog(_) => {}
+                // Its configuration asks for none of the rest.
+                _ => {}
             }
         }
         None

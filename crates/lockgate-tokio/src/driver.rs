@@ -226,7 +226,7 @@ impl<S: Service> Driver<S> {
                     self.service
                         .on_application(&mut self.io, connection, payload);
                 }
-                Received::Progress(_) => {}
+                Received::Progress(_) | Received::Kept => {}
                 Received::Reply(answer) => {
                     self.io.counters.stateless_replies += 1;
                     let answer = &datagram.bytes()[answer];

@@ -287,7 +287,11 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         let config = self.config.config;
         if let Some(entry) = self.entry_mut(index) {
             entry.handshake.set_initial_timeout(timeout, &config);
+            entry.armed = None;
         }
+        // The deadline may be a later one now.
+        self.timers
+            .retain(|core::cmp::Reverse((_, armed, _))| *armed != slot);
         self.arm(slot, index);
         Ok(())
     }

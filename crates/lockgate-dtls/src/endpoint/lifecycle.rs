@@ -7,7 +7,7 @@ use super::slots::{Life, Slots};
 use super::tables::KeyedHasher;
 use super::{ConnectionHandle, Endpoint, HandshakeEntry};
 use crate::address::Address;
-use crate::association::Association;
+use crate::association::{Association, LastFlight};
 use crate::crypto::Provider;
 use crate::error::{ApiError, CloseReason, HandshakeError};
 use crate::event::{Event, EventFlags};
@@ -209,7 +209,10 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             return;
         };
         // A last flight with a ticket has memory of its own, which goes when nobody can ask for it any more.
-        let settles = association.last_flight.as_ref().map(|last| last.until);
+        let settles = association
+            .last_flight
+            .as_ref()
+            .and_then(LastFlight::settles);
         if let Some(until) = settles {
             let generation = self.handle_of(slot).generation;
             self.timers.push(Reverse((until, slot, generation)));
@@ -275,23 +278,39 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             return;
         };
         let deadline = entry.handshake.deadline();
-        if entry.armed.is_some_and(|armed| armed <= deadline) {
+        if entry.armed == Some(deadline) {
             return;
         }
         entry.armed = Some(deadline);
         self.timers.push(Reverse((deadline, slot, generation)));
+        self.prune_timers();
         // Peers that begin again and again leave a deadline behind each time.
         if self.timers.len() > MAX_STALE_TIMERS + 2 * self.handshakes.len() {
             let mut timers = core::mem::take(&mut self.timers);
             timers.retain(|&Reverse((at, slot, generation))| {
-                let handle = ConnectionHandle { slot, generation };
-                self.handshake(handle)
-                    .is_some_and(|entry| entry.armed == Some(at))
-                    || self
-                        .established(handle)
-                        .is_some_and(|(association, _)| association.last_flight.is_some())
+                self.is_due_at(at, ConnectionHandle { slot, generation })
             });
             self.timers = timers;
+        }
+    }
+
+    /// Takes deadlines that mean nothing any more off the top of the heap, so that the next one is a true one.
+    fn prune_timers(&mut self) {
+        while let Some(&Reverse((at, slot, generation))) = self.timers.peek() {
+            if self.is_due_at(at, ConnectionHandle { slot, generation }) {
+                return;
+            }
+            self.timers.pop();
+        }
+    }
+
+    fn is_due_at(&self, at: Instant, handle: ConnectionHandle) -> bool {
+        match self.handshake(handle) {
+            Some(entry) => entry.armed == Some(at),
+            None => self.established(handle).is_some_and(|(association, _)| {
+                let last = association.last_flight.as_ref();
+                last.and_then(LastFlight::settles) == Some(at)
+            }),
         }
     }
 
@@ -324,6 +343,9 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             self.free_handshakes.push(index);
             if let Some(group) = entry.group {
                 self.admission.release(group);
+            }
+            if entry.armed.is_some() {
+                self.prune_timers();
             }
         }
         if let Some(path) = self.slots.get(slot).and_then(|s| s.path) {

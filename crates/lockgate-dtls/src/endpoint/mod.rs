@@ -7,6 +7,7 @@ mod admission;
 mod answers;
 mod cid;
 mod cookie;
+mod hello_pool;
 mod key_cache;
 mod lifecycle;
 mod receive;
@@ -42,6 +43,7 @@ use crate::time::Instant;
 use admission::Admission;
 use cid::{CidCodec, RecentRoutes};
 use cookie::CookieJar;
+use hello_pool::HelloPool;
 use key_cache::KeyCache;
 use slots::{Life, Slots};
 use tables::{KeyedHasher, PathTable};
@@ -84,6 +86,9 @@ pub struct EndpointConfig {
     pub max_half_open: u32,
     /// How many handshakes may be under way from one IPv4 address or IPv6 /64. Default 1,024.
     pub max_half_open_per_address: u32,
+    /// How many `ClientHello`s in fragments are put together at a time, up to 8 KiB each for up to 5 s. They come from
+    /// addresses that have proved nothing, so the oldest gives way when there are more; 0 refuses them. Default 64.
+    pub max_fragmented_hellos: usize,
     /// How many sessions' keys are kept expanded. Default 4,096.
     pub key_cache: usize,
     /// Scratch memory of one handshake in bytes, [`MIN_SCRATCH_LEN`] to [`MAX_SCRATCH_LEN`]. Default `None`: 1,024 for
@@ -106,6 +111,7 @@ impl Default for EndpointConfig {
             max_connections: 1 << 20,
             max_half_open: 10_000,
             max_half_open_per_address: 1024,
+            max_fragmented_hellos: 64,
             key_cache: 4096,
             scratch_len: None,
             ticket_lifetime: Duration::from_hours(12),
@@ -164,6 +170,7 @@ pub struct Endpoint<P: Provider, A: Address = UdpPath> {
     timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
     transmits: VecDeque<u32>,
     events: VecDeque<(ConnectionHandle, Event)>,
+    hellos: HelloPool<A>,
     tickets: TicketJar<P::AeadKey>,
     scratch_len: usize,
 }
@@ -206,6 +213,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             timers: BinaryHeap::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            hellos: HelloPool::new(config.max_fragmented_hellos),
             tickets: TicketJar::new(now, config.ticket_lifetime),
             scratch_len,
             provider,

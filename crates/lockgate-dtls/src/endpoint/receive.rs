@@ -5,11 +5,12 @@ use alloc::vec;
 use core::ops::Range;
 
 use super::cookie::HELLO_VERIFY_REQUEST_LEN;
+use super::hello_pool::WholeHello;
 use super::slots::Life;
 use super::{ConnectionHandle, Endpoint};
 use crate::address::Address;
 use crate::association::{Opened, Refused};
-use crate::config::AddressPolicy;
+use crate::config::{AddressPolicy, MAX_COOKIE_ROUNDS};
 use crate::crypto::Provider;
 use crate::datagram::Datagram;
 use crate::drop_reason::DropReason;
@@ -20,10 +21,7 @@ use crate::handshake::{Handshake, first_message_type};
 use crate::record::SEQUENCE_END;
 use crate::time::Instant;
 use crate::v12::{Context, Message, State};
-use crate::wire::{
-    ClientHello, ContentType, DTLS_1_0, DTLS_1_2, HandshakeHeader, HandshakeType, Reader,
-    RecordHeader,
-};
+use crate::wire::{ClientHello, ContentType, HandshakeHeader, HandshakeType, Reader, RecordHeader};
 
 /// What one record of a datagram led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +37,8 @@ pub enum Received {
     Progress(ConnectionHandle),
     /// An answer that nothing is remembered of: send these bytes of the datagram back to where it came from.
     Reply(Range<usize>),
+    /// Part of a `ClientHello` whose rest is awaited for a while.
+    Kept,
     /// It led nowhere.
     Dropped {
         /// Why.
@@ -109,14 +109,52 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         }
         match self.find_handshake(self.hasher.hash_address(&path), &path) {
             Some(slot) => self.handle_in_slot(now, path, slot, header, record),
+            // Where every address counts as proved, one that begins with something else is told so.
+            None if header.content_type == ContentType::HANDSHAKE
+                && !self.config.cookies
+                && self.config.server
+                && self
+                    .find_session(self.hasher.hash_address(&path), &path)
+                    .is_none() =>
+            {
+                self.refuse_beginning(now, path, header, record)
+            }
             // Beside an established session clear text means nothing.
             None => Received::dropped(match header.content_type {
+                ContentType::ALERT if record.len() != header.header_len() + 2 => {
+                    DropReason::MalformedAlert
+                }
                 ContentType::CHANGE_CIPHER_SPEC => DropReason::ChangeCipherSpec,
                 ContentType::ALERT => DropReason::IgnoredAlert,
                 ContentType::HANDSHAKE => DropReason::UnknownAddress,
                 ContentType::APPLICATION_DATA => DropReason::ClearTextApplicationData,
                 _ => DropReason::UnknownContentType,
             }),
+        }
+    }
+
+    /// A handshake that begins with another message than `ClientHello`.
+    fn refuse_beginning(
+        &mut self,
+        now: Instant,
+        path: A,
+        header: &RecordHeader,
+        record: &[u8],
+    ) -> Received {
+        let content = record.get(header.header_len()..).unwrap_or_default();
+        let Ok((message, body)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
+            return Received::dropped(DropReason::MalformedHandshakeRecord);
+        };
+        let whole = Message {
+            msg_type: message.msg_type,
+            message_seq: message.message_seq,
+            protected: false,
+            body,
+        };
+        let error = PeerMisbehaved::Unexpected(message.msg_type).into();
+        match self.accept(now, path, None, header.sequence, whole, Err(error)) {
+            Ok(connection) => Received::Progress(connection),
+            Err(reason) => Received::dropped(reason),
         }
     }
 
@@ -310,69 +348,121 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         if !self.config.server {
             return Received::dropped(DropReason::NotAServer);
         }
-        if header.version != DTLS_1_2 && header.version != DTLS_1_0 {
-            return Received::dropped(DropReason::UnsupportedVersion);
-        }
+        // What the record says of versions means nothing here (RFC 5246 appendix E.1).
         // Our own records count on from the client's number, and must never reach the end.
         if header.sequence >= SEQUENCE_END / 2 {
             return Received::dropped(DropReason::Malformed);
         }
         let content = record.get(header.header_len()..).unwrap_or_default();
         let Ok((message, body)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
-            return Received::dropped(DropReason::Malformed);
+            return Received::dropped(DropReason::MalformedHandshakeRecord);
         };
-        if !message.is_whole() {
-            return Received::dropped(DropReason::FragmentedClientHello);
+        // A hello is the first message of its client, or follows a few cookies.
+        if message.message_seq > u16::from(MAX_COOKIE_ROUNDS) {
+            return Received::dropped(DropReason::MessageTooFarAhead);
         }
-        let hello = match ClientHello::parse(body) {
-            Ok(hello) => hello,
-            // Only an address that is proved, or counts as such, is told what is wrong.
-            Err(_) if self.config.cookies => return Received::dropped(DropReason::Malformed),
-            Err(extension) => {
-                let error = match extension {
-                    Some(extension) => PeerMisbehaved::MalformedExtension(extension.0),
-                    None => PeerMisbehaved::Malformed(HandshakeType::CLIENT_HELLO),
-                };
-                let whole = whole_hello(message.message_seq, body);
-                let refused =
-                    self.accept(now, path, None, header.sequence, whole, Err(error.into()));
-                return match refused {
-                    Ok(connection) => Received::Progress(connection),
-                    Err(reason) => Received::dropped(reason),
-                };
+        let answer = if message.is_whole() {
+            self.answer_hello(now, path, header.sequence, message.message_seq, body)
+        } else {
+            match self.collect_hello(now, path, content) {
+                Ok(Some(whole)) => {
+                    let seq = whole.message_seq;
+                    self.answer_hello(now, path, header.sequence, seq, whole.body())
+                }
+                Ok(None) => return Received::Kept,
+                Err(reason) => return Received::dropped(reason),
             }
         };
+        match answer {
+            HelloAnswer::Received(received) => received,
+            // Never answer with more than was received: an address that has proved nothing gets no amplifier.
+            HelloAnswer::Cookie(reply) => match record.get_mut(..reply.len()) {
+                Some(room) => {
+                    room.copy_from_slice(&reply);
+                    Received::Reply(0..HELLO_VERIFY_REQUEST_LEN)
+                }
+                None => Received::dropped(DropReason::TooShortToAnswer),
+            },
+        }
+    }
 
+    /// Takes in the fragments that one record carries; gives the message once it is whole.
+    fn collect_hello(
+        &mut self,
+        now: Instant,
+        path: A,
+        content: &[u8],
+    ) -> Result<Option<WholeHello>, DropReason> {
+        let mut reader = Reader::new(content);
+        let mut result = Err(DropReason::MalformedHandshakeRecord);
+        while !reader.is_empty() {
+            let Ok((message, fragment)) = HandshakeHeader::parse(&mut reader) else {
+                return Err(DropReason::MalformedHandshakeRecord);
+            };
+            if message.msg_type != HandshakeType::CLIENT_HELLO {
+                return Err(DropReason::UnexpectedHandshake);
+            }
+            match self.hellos.insert(now, path, &message, fragment) {
+                Ok(Some(whole)) => return Ok(Some(whole)),
+                Ok(None) => result = Ok(None),
+                Err(reason) if result.is_err() => result = Err(reason),
+                Err(_) => {}
+            }
+        }
+        result
+    }
+
+    /// What follows from a whole `ClientHello`.
+    fn answer_hello(
+        &mut self,
+        now: Instant,
+        path: A,
+        record_sequence: u64,
+        message_seq: u16,
+        body: &[u8],
+    ) -> HelloAnswer {
+        let whole = Message {
+            msg_type: HandshakeType::CLIENT_HELLO,
+            message_seq,
+            protected: false,
+            body,
+        };
+        let dropped = |reason| HelloAnswer::Received(Received::dropped(reason));
         let under_way = self.find_handshake(self.hasher.hash_address(&path), &path);
         if under_way.is_some_and(|slot| self.is_our_own(slot)) {
-            return Received::dropped(DropReason::OwnHandshake);
+            return dropped(DropReason::OwnHandshake);
         }
-        if let Some(slot) = under_way
-            && let Some(received) =
-                self.handle_repeated_hello(now, slot, &hello, message.message_seq)
+        let hello = match ClientHello::parse(body) {
+            Ok(hello) => Ok(hello),
+            // Only an address that is proved, or counts as such, is told what is wrong.
+            Err(_) if self.config.cookies => return dropped(DropReason::MalformedClientHello),
+            Err(Some(extension)) => Err(PeerMisbehaved::MalformedExtension(extension.0)),
+            Err(None) => Err(PeerMisbehaved::Malformed(HandshakeType::CLIENT_HELLO)),
+        };
+        if let (Some(slot), Ok(hello)) = (under_way, &hello)
+            && let Some(received) = self.handle_repeated_hello(now, slot, hello, message_seq)
         {
-            return received;
+            return HelloAnswer::Received(received);
         }
-        if self.config.cookies {
+        if let Ok(hello) = &hello
+            && self.config.cookies
+        {
             self.cookies.rotate(&mut self.provider, now);
-            if !self.cookies.holds(&path, &hello, body) {
-                let reply =
-                    self.cookies
-                        .emit(&path, &hello, body, header.sequence, message.message_seq);
-                // Never answer with more than was received: an address that has proved nothing gets no amplifier.
-                return match record.get_mut(..HELLO_VERIFY_REQUEST_LEN) {
-                    Some(room) => {
-                        room.copy_from_slice(&reply);
-                        Received::Reply(0..HELLO_VERIFY_REQUEST_LEN)
-                    }
-                    None => Received::dropped(DropReason::TooShortToAnswer),
-                };
+            if !self.cookies.holds(&path, hello, body) {
+                let cookies = &self.cookies;
+                return HelloAnswer::Cookie(cookies.emit(
+                    &path,
+                    hello,
+                    body,
+                    record_sequence,
+                    message_seq,
+                ));
             }
         }
-        let whole = whole_hello(message.message_seq, body);
-        match self.accept(now, path, under_way, header.sequence, whole, Ok(&hello)) {
-            Ok(connection) => Received::Progress(connection),
-            Err(reason) => Received::dropped(reason),
+        let hello = hello.as_ref().map_err(|&error| error.into());
+        match self.accept(now, path, under_way, record_sequence, whole, hello) {
+            Ok(connection) => HelloAnswer::Received(Received::Progress(connection)),
+            Err(reason) => dropped(reason),
         }
     }
 
@@ -465,11 +555,9 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
     }
 }
 
-fn whole_hello(message_seq: u16, body: &[u8]) -> Message<'_> {
-    Message {
-        msg_type: HandshakeType::CLIENT_HELLO,
-        message_seq,
-        protected: false,
-        body,
-    }
+/// What a `ClientHello` led to.
+enum HelloAnswer {
+    Received(Received),
+    /// A `HelloVerifyRequest` to send back.
+    Cookie([u8; HELLO_VERIFY_REQUEST_LEN]),
 }

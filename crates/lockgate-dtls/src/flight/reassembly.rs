@@ -157,6 +157,11 @@ impl Reassembly {
         })
     }
 
+    /// Whether there is more of what came under the new keys.
+    pub(crate) fn holds_protected(&self) -> bool {
+        self.slots.iter().flatten().any(|slot| slot.protected)
+    }
+
     /// Where the expected message's body stands, while the caller is asked about it.
     #[cfg(feature = "certificates")]
     pub(crate) fn held(&self) -> Option<Range<usize>> {

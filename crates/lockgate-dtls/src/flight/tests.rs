@@ -216,7 +216,7 @@ fn the_timer_doubles_up_to_its_bound_and_gives_up() {
     }
     assert_eq!(waits, [1, 2, 4, 4, 4, 4]);
     assert!(
-        timer.mtu(&config) < config.mtu,
+        timer.mtu(&config, false) < config.mtu,
         "what is long may have been swallowed"
     );
 }

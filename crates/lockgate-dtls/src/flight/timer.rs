@@ -105,14 +105,16 @@ impl RetransmitTimer {
         }
     }
 
-    /// The MTU for this try: smaller after every second loss, in case the path swallows what is long.
-    pub(crate) fn mtu(&self, config: &Config) -> usize {
+    /// The MTU for this try: smaller after every second loss, in case the path swallows what is long. A `ClientHello` is
+    /// kept whole where it can be: a server without state for strangers may not put it together.
+    pub(crate) fn mtu(&self, config: &Config, hello: bool) -> usize {
         if self.path_mtu != 0 {
             return usize::from(self.path_mtu);
         }
         let shrunk = match self.tries {
             0 | 1 => config.mtu,
             2 | 3 => config.mtu.min(548),
+            _ if hello => config.mtu.min(548),
             _ => crate::config::MIN_MTU,
         };
         shrunk.max(crate::config::MIN_MTU).min(config.mtu)

@@ -17,7 +17,7 @@ use crate::wire::{RANDOM_LEN, VERIFY_DATA_LEN};
 pub(crate) const MASTER_SECRET_LEN: usize = 48;
 
 /// `P_hash` of RFC 5246 §5, with the label and seed in pieces.
-fn prf<H: Hmac>(key: &H, label: &[u8], seeds: [&[u8]; 2], out: &mut [u8]) {
+pub(super) fn prf<H: Hmac>(key: &H, label: &[u8], seeds: [&[u8]; 2], out: &mut [u8]) {
     let mut a = key.sign(&[label, seeds[0], seeds[1]]);
     let mut rest = out;
     while !rest.is_empty() {

@@ -282,7 +282,7 @@ pub(crate) fn open<K: AeadKey>(
     let start = layout.before();
     if direction.cid.is_empty() {
         if body > MAX_PLAINTEXT_LEN {
-            return Err(DropReason::InvalidInner);
+            return Err(DropReason::RecordOverflow);
         }
         return Ok((header.content_type, start..start + body));
     }
@@ -292,7 +292,7 @@ pub(crate) fn open<K: AeadKey>(
         .rposition(|&b| b != 0)
         .ok_or(DropReason::InvalidInner)?;
     if at > MAX_PLAINTEXT_LEN {
-        return Err(DropReason::InvalidInner);
+        return Err(DropReason::RecordOverflow);
     }
     Ok((ContentType(inner[at]), start..start + at))
 }

@@ -192,8 +192,9 @@ impl<'a> ClientHello<'a> {
     pub fn offers_version(&self, version: u16) -> bool {
         match self.supported_versions {
             Some(list) => pairs(list).any(|v| v == version),
-            // DTLS versions count down: 1.2 is 0xFEFD, 1.0 is 0xFEFF.
-            None => self.version >> 8 == 0xFE && self.version <= version,
+            // DTLS versions count down: 1.2 is 0xFEFD, 1.0 is 0xFEFF. A client that names a newer one speaks the older too
+            // (RFC 5246 appendix E.1).
+            None => self.version <= version,
         }
     }
 

@@ -61,6 +61,9 @@ impl ExtensionType {
     }
 }
 
+/// How many extensions of types that mean nothing here a hello may have.
+pub(super) const MAX_UNKNOWN_EXTENSIONS: usize = 32;
+
 /// One extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extension<'a> {
@@ -80,8 +83,8 @@ impl<'a> Extensions<'a> {
     /// Reads an extension block up to the end of the message; a message that ends here has none.
     ///
     /// # Errors
-    /// [`Malformed`] also when a type that is read here stands twice (RFC 5246 §7.4.1.4). Types that are passed over are
-    /// not compared: that would cost the square of what anybody can put into a datagram.
+    /// [`Malformed`] also when a type stands twice (RFC 5246 §7.4.1.4), or when there are more than 32 types
+    /// that are passed over: to compare them costs the square of their number.
     pub fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         if reader.is_empty() {
             return Ok(Self::default());
@@ -91,13 +94,24 @@ impl<'a> Extensions<'a> {
         };
         let mut rest = Reader::new(all.bytes);
         let mut seen = 0u16;
+        let mut unknown = [0u16; MAX_UNKNOWN_EXTENSIONS];
+        let mut unknown_len = 0;
         while !rest.is_empty() {
-            let bit = ExtensionType(rest.u16()?).bit();
+            let extension_type = ExtensionType(rest.u16()?);
             rest.vec16()?;
+            let bit = extension_type.bit();
             if seen & bit != 0 {
                 return Err(Malformed);
             }
             seen |= bit;
+            if bit == 0 {
+                let (before, free) = unknown.split_at_mut(unknown_len);
+                if before.contains(&extension_type.0) {
+                    return Err(Malformed);
+                }
+                *free.first_mut().ok_or(Malformed)? = extension_type.0;
+                unknown_len += 1;
+            }
         }
         Ok(all)
     }

@@ -602,7 +602,7 @@ impl Pair {
                     let payload = input.bytes()[payload].to_vec();
                     end.received.push_back((connection, payload));
                 }
-                Received::Progress(_) => {}
+                Received::Progress(_) | Received::Kept => {}
                 Received::Reply(range) => replies.push(input.bytes()[range].to_vec()),
                 Received::Dropped { reason, .. } => *end.drops.entry(reason).or_default() += 1,
             }

@@ -130,7 +130,7 @@ impl State {
 
     /// Whether no `ServerHello` has settled a version yet.
     pub(crate) const fn is_before_version(&self) -> bool {
-        matches!(self, Self::ExpectServerHello(state) if state.cookie_rounds == 0)
+        matches!(self, Self::ExpectServerHello(_))
     }
 }
 

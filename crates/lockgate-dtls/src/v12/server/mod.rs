@@ -5,7 +5,9 @@
 //! A session that goes on is shorter: `ServerHello` (`NewSessionTicket`) `ChangeCipherSpec` `Finished` -> `Finished`.
 
 mod finish;
+mod flight;
 mod hello;
+mod resume;
 
 use alloc::boxed::Box;
 use core::fmt;
