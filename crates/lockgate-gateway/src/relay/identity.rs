@@ -157,7 +157,7 @@ impl From<PeerIdentity<'_>> for Claim {
     fn from(peer: PeerIdentity<'_>) -> Self {
         match peer {
             PeerIdentity::Anonymous => Self::Anonymous,
-            PeerIdentity::Psk { identity } => Self::Psk(identity.into()),
+            PeerIdentity::Psk { identity, .. } => Self::Psk(identity.into()),
             PeerIdentity::Certificate { name, key_hash } => match Label::parse(name) {
                 Some(label) => Self::Certificate(label, KeyHash(key_hash)),
                 None => Self::Unreadable,
