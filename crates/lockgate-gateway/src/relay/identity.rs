@@ -145,8 +145,8 @@ impl Label {
 pub(super) enum Claim {
     /// Somebody without a name.
     Anonymous,
-    /// The holder of a pre-shared key, by its identity.
-    Psk(Box<[u8]>),
+    /// The holder of a pre-shared key: its identity, and the SHA-256 of the key.
+    Psk(Box<[u8]>, KeyHash),
     /// The holder of a certificate or raw public key.
     Certificate(Label, KeyHash),
     /// Not ours, or of an earlier version.
@@ -157,7 +157,9 @@ impl From<PeerIdentity<'_>> for Claim {
     fn from(peer: PeerIdentity<'_>) -> Self {
         match peer {
             PeerIdentity::Anonymous => Self::Anonymous,
-            PeerIdentity::Psk { identity, .. } => Self::Psk(identity.into()),
+            PeerIdentity::Psk { identity, key_hash } => {
+                Self::Psk(identity.into(), KeyHash(key_hash))
+            }
             PeerIdentity::Certificate { name, key_hash } => match Label::parse(name) {
                 Some(label) => Self::Certificate(label, KeyHash(key_hash)),
                 None => Self::Unreadable,

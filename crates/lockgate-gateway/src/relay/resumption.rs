@@ -2,7 +2,7 @@
 //!
 //! A ticket or an ID proves that somebody was let in once. Whether it still would be is asked again, each time:
 //!
-//! - A pre-shared key: its identity must still have a key, by the same sources (and caches) as for a full handshake.
+//! - A pre-shared key: its identity must still have the same key, by the same sources (and caches) as for a full handshake.
 //! - A certificate: it and all that was shown with it must still be valid, and authorities, revocation lists, allow lists
 //!   and `--client-auth` must be as they were when it was checked. After any change of these files a full handshake is made,
 //!   in which everything is checked.
@@ -13,7 +13,7 @@
 use lockgate_dtls::certificate::ClientAuth;
 use lockgate_dtls::{ConnectionHandle, ResumptionRequest, Session};
 use lockgate_tokio::Io;
-use lockgate_webpki::Time;
+use lockgate_webpki::{KeyHash, Time};
 use tracing::{debug, error};
 
 use super::identity::{Claim, Identity, Label};
@@ -24,6 +24,8 @@ use super::{Answer, Relay};
 pub(super) struct Resuming {
     /// The session, when only its ID was known to the engine.
     session: Option<Session>,
+    /// The key that its identity had then.
+    key: Option<KeyHash>,
 }
 
 impl Relay {
@@ -38,9 +40,10 @@ impl Relay {
             },
             None => return,
         };
-        let resuming = Resuming { session };
+        let mut resuming = Resuming { session, key: None };
         let identity = match claim {
-            Claim::Psk(identity) => {
+            Claim::Psk(identity, key) => {
+                resuming.key = Some(key);
                 return self.ask_for_resumption(io, connection, &identity, resuming);
             }
             Claim::Anonymous => {
@@ -66,7 +69,7 @@ impl Relay {
         valid && label.trust == current.trust
     }
 
-    /// Asks the key sources whether there still is a key.
+    /// Asks the key sources for the key that there is now.
     fn ask_for_resumption(
         &mut self,
         io: &mut Io,
@@ -102,7 +105,11 @@ impl Relay {
             .sessions
             .handshake(connection)
             .map(|handshake| std::mem::take(&mut handshake.identity));
-        let identity = identity.filter(|_| matches!(answer, Ok(Some(_))));
+        let same = match answer {
+            Ok(Some(psk)) => resuming.key == Some(KeyHash::of(psk.as_bytes())),
+            _ => false,
+        };
+        let identity = identity.filter(|_| same);
         self.answer_resumption(io, connection, Some(resuming), identity);
     }
 

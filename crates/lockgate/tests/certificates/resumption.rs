@@ -93,6 +93,15 @@ fn a_removed_identity_does_not_go_on() {
 }
 
 #[test]
+fn a_changed_key_does_not_go_on() {
+    if skipped(&["openssl"]) {
+        return;
+    }
+    let change = |dir: &Path| fs::write(dir.join("keys.csv"), "device,00ff\n").unwrap();
+    after("--psk-csv keys.csv", PSK, change, false, false);
+}
+
+#[test]
 fn a_revoked_certificate_does_not_go_on() {
     if skipped(&["openssl"]) {
         return;
