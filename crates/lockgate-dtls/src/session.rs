@@ -44,6 +44,9 @@ pub enum PeerIdentity<'a> {
     Psk {
         /// Names the key; on a client empty, because servers have no name of their own there.
         identity: &'a [u8],
+        /// SHA-256 of the key, by which a server that resumes a session tells whether the identity still has the same
+        /// one. As secret as the key, if that is one to be guessed. Zeros on a client, without resumption, and before the key is known.
+        key_hash: [u8; 32],
     },
     /// A certificate or raw public key.
     Certificate {
@@ -58,7 +61,7 @@ impl fmt::Debug for PeerIdentity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("Anonymous"),
-            Self::Psk { identity } => write!(f, "Psk({})", identity.escape_ascii()),
+            Self::Psk { identity, .. } => write!(f, "Psk({})", identity.escape_ascii()),
             Self::Certificate { name, .. } => write!(f, "Certificate({})", name.escape_ascii()),
         }
     }
@@ -100,7 +103,10 @@ impl<'a> SessionParts<'a> {
         reader.end()?;
         let peer = match kind {
             0 => PeerIdentity::Anonymous,
-            1 => PeerIdentity::Psk { identity: name },
+            1 => PeerIdentity::Psk {
+                identity: name,
+                key_hash: hash.try_into().map_err(|_| Malformed)?,
+            },
             2 => PeerIdentity::Certificate {
                 name,
                 key_hash: hash.try_into().map_err(|_| Malformed)?,
@@ -131,7 +137,7 @@ impl<'a> SessionParts<'a> {
         out.vec8(|w| w.put(self.server_name))?;
         let (kind, name, hash): (u8, &[u8], &[u8]) = match &self.peer {
             PeerIdentity::Anonymous => (0, &[], &[]),
-            PeerIdentity::Psk { identity } => (1, identity, &[]),
+            PeerIdentity::Psk { identity, key_hash } => (1, identity, key_hash),
             PeerIdentity::Certificate { name, key_hash } => (2, name, key_hash),
         };
         out.u8(kind)?;
@@ -256,7 +262,7 @@ impl KnownPeer {
     pub(crate) fn new(peer: PeerIdentity<'_>) -> Self {
         let (kind, name, key_hash) = match peer {
             PeerIdentity::Anonymous => (PeerKind::Anonymous, &[][..], [0; 32]),
-            PeerIdentity::Psk { identity } => (PeerKind::Psk, identity, [0; 32]),
+            PeerIdentity::Psk { identity, key_hash } => (PeerKind::Psk, identity, key_hash),
             PeerIdentity::Certificate { name, key_hash } => (PeerKind::Certificate, name, key_hash),
         };
         Self {
@@ -271,6 +277,7 @@ impl KnownPeer {
             PeerKind::Anonymous => PeerIdentity::Anonymous,
             PeerKind::Psk => PeerIdentity::Psk {
                 identity: self.name.as_slice(),
+                key_hash: self.key_hash,
             },
             PeerKind::Certificate => PeerIdentity::Certificate {
                 name: self.name.as_slice(),

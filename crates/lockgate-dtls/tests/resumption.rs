@@ -4,9 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Link, Pair, Paper};
+use common::{KEY, Link, Pair, Paper, provider};
 use lockgate_dtls::certificate::{CertificateType, CertificateTypes, ClientAuth};
-use lockgate_dtls::crypto::KeyType;
+use lockgate_dtls::crypto::{Hash as _, HashAlgorithm, KeyType, Provider as _};
 use lockgate_dtls::{Config, ConnectionHandle, PeerIdentity, Session};
 
 const RAW: [CertificateType; 1] = [CertificateType::RawPublicKey];
@@ -126,6 +126,22 @@ fn the_peers_name_travels_with_the_session() {
     for (end, handle) in [(&pair.client, at_client), (&pair.server, at_server)] {
         let info = end.endpoint.info(handle).expect("there");
         assert!(info.peer_key_hash.is_some());
+    }
+}
+
+#[test]
+fn a_server_learns_which_key_a_session_was_made_with() {
+    for server in [config(), with_ids()] {
+        let mut pair = Pair::of(5, &config(), &server);
+        let session = first(&mut pair);
+        let (_, _, resumed) = second(&mut pair, &session);
+        assert!(resumed);
+        let mut hash = provider(0).hash(HashAlgorithm::Sha256).expect("there");
+        hash.update(KEY);
+        assert_eq!(
+            pair.server.papers.resumed_key.expect("asked").as_slice(),
+            hash.finish().as_ref()
+        );
     }
 }
 

@@ -38,7 +38,7 @@ async fn what_a_device_sends_comes_back_from_the_backend() {
     for said in [
         "INFO",
         "device-0",
-        "TLS_PSK_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256",
         "cid=",
         "peer=127.0.0.1:",
         "upstream=127.0.0.1:",

@@ -206,8 +206,12 @@ pub(super) fn key_hash<P: Provider>(
     let info = certificate
         .public_key_info()
         .map_err(|_| CertificateError::Malformed)?;
+    sha_256(provider, info)
+}
+
+pub(super) fn sha_256<P: Provider>(provider: &P, bytes: &[u8]) -> Result<[u8; 32], HandshakeError> {
     let mut hash = provider.hash(HashAlgorithm::Sha256)?;
-    hash.update(info);
+    hash.update(bytes);
     let digest = hash.finish();
     let mut out = [0; 32];
     for (to, from) in out.iter_mut().zip(digest.as_ref()) {

@@ -14,8 +14,8 @@ use lockgate_dtls::certificate::{CertificateError, CertificateType};
 use lockgate_dtls::crypto::{CryptoError, KeyType, SignatureScheme, SigningKey as _};
 use lockgate_dtls::{
     CipherSuite, CloseReason, Config, ConnectionHandle, Credential, Datagram, DropReason, Endpoint,
-    EndpointConfig, Event, Instant, KeyExchangeAlgorithm, Received, ResumptionRequest, Session,
-    SuiteList, UdpPath,
+    EndpointConfig, Event, Instant, KeyExchangeAlgorithm, PeerIdentity, Received,
+    ResumptionRequest, Session, SuiteList, UdpPath,
 };
 use lockgate_rustcrypto::{PrivateKey, RandomSource, RustCrypto};
 
@@ -115,6 +115,8 @@ pub struct Papers {
     pub session: Option<Session>,
     pub refuse_resumption: bool,
     pub resumptions_asked: u32,
+    /// The hash of the pre-shared key that the last of them was made with.
+    pub resumed_key: Option<[u8; 32]>,
 }
 
 /// A chain or raw public key, and the private key to it.
@@ -219,9 +221,20 @@ impl Papers {
             }
             Event::ResumptionRequested => {
                 self.resumptions_asked += 1;
+                let key_of = |peer: PeerIdentity<'_>| match peer {
+                    PeerIdentity::Psk { key_hash, .. } => Some(key_hash),
+                    _ => None,
+                };
                 let known = match endpoint.resumption_request(handle).expect("asked") {
-                    ResumptionRequest::SessionId(id) => self.store.get(id).cloned().map(Some),
-                    ResumptionRequest::Known(_) => Some(None),
+                    ResumptionRequest::SessionId(id) => {
+                        let session = self.store.get(id).cloned();
+                        self.resumed_key = session.as_ref().and_then(|s| key_of(s.peer()));
+                        session.map(Some)
+                    }
+                    ResumptionRequest::Known(peer) => {
+                        self.resumed_key = key_of(peer);
+                        Some(None)
+                    }
                 };
                 match known.filter(|_| !self.refuse_resumption) {
                     Some(Some(session)) => endpoint.provide_session(now, handle, &session),

@@ -9,7 +9,9 @@ use clap::{ArgAction, builder::RangedU64ValueParser};
 use super::{
     LogArgs, MAX_SESSIONS,
     suites::parse_suite,
-    values::{HiddenText, HostPort, parse_bind, parse_duration},
+    values::{
+        AskClients, HiddenText, HostPort, NamedFiles, parse_bind, parse_duration, parse_on_off,
+    },
 };
 use crate::keys::RestFormat;
 
@@ -50,6 +52,43 @@ pub struct ProxyArgs {
     /// of processes
     #[arg(long, allow_hyphen_values = true, value_name = "IDENTITY:HEX", help_heading = KEYS)]
     pub(super) psk: Vec<HiddenText>,
+
+    /// Our certificate with those between it and a root, PEM or DER; may be repeated, with one --key each
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = CERTIFICATES)]
+    pub(super) cert: Vec<PathBuf>,
+
+    /// The private key to the --cert at the same place: PKCS#8, SEC1 or PKCS#1, not encrypted
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = CERTIFICATES)]
+    pub(super) key: Vec<PathBuf>,
+
+    /// Another certificate for clients that ask for this host name (SNI), "*." for its first label; may
+    /// be repeated
+    #[arg(long, allow_hyphen_values = true, value_name = "NAME=CERT,KEY", help_heading = CERTIFICATES)]
+    pub(super) sni_cert: Vec<NamedFiles>,
+
+    /// Private key whose public half is shown to clients that take raw public keys (RFC 7250); may be
+    /// repeated
+    #[arg(long, allow_hyphen_values = true, value_name = "KEY", help_heading = CERTIFICATES)]
+    pub(super) rpk: Vec<PathBuf>,
+
+    /// Certificates of the authorities that clients' certificates must come from; may be repeated
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = CERTIFICATES)]
+    pub(super) ca: Vec<PathBuf>,
+
+    /// Lists of revoked certificates. With any, each client's certificate must be covered by one; may be
+    /// repeated
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = CERTIFICATES)]
+    pub(super) crl: Vec<PathBuf>,
+
+    /// Raw public keys of clients: PEM, DER, or lines of SHA-256 and name as lockgate keygen raw prints
+    /// them; may be repeated
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = CERTIFICATES)]
+    pub(super) rpk_allow: Vec<PathBuf>,
+
+    /// Whether clients without a pre-shared key show a certificate or raw public key: none, optional or
+    /// required [default: required with --ca or --rpk-allow, else none]
+    #[arg(long, value_name = "WHETHER", value_enum, hide_possible_values = true, help_heading = CERTIFICATES)]
+    pub(super) client_auth: Option<AskClients>,
 
     /// How the service writes a key: raw, hex or auto; auto takes 16 to 128 hexadecimal digits (an even number) for
     /// hex and all else for raw [default: auto]
@@ -109,13 +148,34 @@ pub struct ProxyArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, hide_possible_values = true, help_heading = SESSIONS)]
     pub(super) replace_same_identity: Option<bool>,
 
+    /// Let devices go on with an earlier session in a shorter handshake, if they may still come in: on or
+    /// off [default: on]
+    #[arg(long, value_name = "ON|OFF", value_parser = parse_on_off, action = ArgAction::Set, help_heading = SESSIONS)]
+    pub(super) resumption: Option<bool>,
+
+    /// How many sessions are kept for that, of devices that cannot keep a ticket themselves
+    /// [default: 20000]
+    #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<usize>::new().range(0..=10_000_000), help_heading = SESSIONS)]
+    pub(super) session_cache: Option<usize>,
+
+    /// How long a session can be gone on with [default: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = SESSIONS)]
+    pub(super) session_lifetime: Option<Duration>,
+
     /// Length of our connection IDs in bytes: 8 to 20, or 0 for none [default: 8]
     #[arg(long, value_name = "BYTES", value_parser = parse_cid_length, help_heading = DTLS)]
     pub(super) cid_length: Option<u8>,
 
     /// Comma-separated IANA names, the most preferred first, TLS_ may be left out [default:
+    /// ECDHE_PSK_WITH_AES_128_GCM_SHA256, ECDHE_PSK_WITH_AES_256_GCM_SHA384,
+    /// ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, ECDHE_PSK_WITH_AES_128_CCM_SHA256,
     /// PSK_WITH_AES_128_GCM_SHA256, PSK_WITH_AES_256_GCM_SHA384, PSK_WITH_CHACHA20_POLY1305_SHA256,
-    /// PSK_WITH_AES_128_CCM, PSK_WITH_AES_256_CCM, PSK_WITH_AES_128_CCM_8, PSK_WITH_AES_256_CCM_8]
+    /// PSK_WITH_AES_128_CCM, PSK_WITH_AES_256_CCM, ECDHE_PSK_WITH_AES_128_CCM_8_SHA256,
+    /// PSK_WITH_AES_128_CCM_8, PSK_WITH_AES_256_CCM_8, ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    /// ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    /// ECDHE_ECDSA_WITH_AES_128_CCM, ECDHE_ECDSA_WITH_AES_256_CCM, ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    /// ECDHE_RSA_WITH_AES_256_GCM_SHA384, ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    /// ECDHE_ECDSA_WITH_AES_128_CCM_8, ECDHE_ECDSA_WITH_AES_256_CCM_8]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_suite, help_heading = DTLS)]
     pub(super) cipher_suites: Vec<u16>,
 
@@ -143,7 +203,8 @@ pub struct ProxyArgs {
 
 const ADDRESSES: &str = "Addresses";
 const KEYS: &str =
-    "Keys (at least one; asked in this order: --psk, --psk-csv, --psk-rest, --shell-kms-cmd)";
+    "Pre-shared keys (asked in this order: --psk, --psk-csv, --psk-rest, --shell-kms-cmd)";
+const CERTIFICATES: &str = "Certificates and raw public keys (read again when they change)";
 const SERVICE: &str = "Key service and program";
 const SESSIONS: &str = "Sessions";
 const DTLS: &str = "DTLS";

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use clap::{ArgMatches, FromArgMatches};
+use lockgate_dtls::certificate::ClientAuth;
 
 use super::{ConfigError, ProxyArgs, ProxyOptions, error::one_line, file, values::parse_psk};
-use crate::keys::{KeyOptions, RestOptions, escaped};
+use crate::{
+    certificates::{CertificateFiles, CertificateOptions},
+    keys::{KeyOptions, RestOptions, escaped},
+};
 
 impl ProxyOptions {
     /// Options from a parsed command line of [`ProxyArgs`] and the file that its `--config` names.
@@ -27,9 +31,11 @@ impl ProxyArgs {
     /// Checks what belongs together and fills in the defaults.
     fn build(self) -> Result<ProxyOptions, ConfigError> {
         let keys = self.key_options()?;
-        if keys.is_empty() {
+        let certificates = self.certificate_options()?;
+        if keys.is_empty() && certificates.is_empty() {
             return Err(usage(
-                "no key source: give --psk-csv, --psk-rest, --shell-kms-cmd or --psk",
+                "no key source: give --psk-csv, --psk-rest, --shell-kms-cmd or --psk, or a certificate \
+                 (--cert and --key) or raw public key (--rpk) of the proxy's own",
             ));
         }
         let connect = self
@@ -38,7 +44,9 @@ impl ProxyArgs {
         let defaults = ProxyOptions::new(connect);
         Ok(ProxyOptions {
             bind: unless_empty(self.bind, defaults.bind),
+            psk: !keys.is_empty(),
             keys,
+            certificates,
             idle_timeout: match self.idle_timeout {
                 None => defaults.idle_timeout,
                 Some(Duration::ZERO) => None,
@@ -54,6 +62,10 @@ impl ProxyArgs {
             replace_same_identity: self
                 .replace_same_identity
                 .unwrap_or(defaults.replace_same_identity),
+            resumption: self.resumption.unwrap_or(defaults.resumption),
+            session_cache: self.session_cache.unwrap_or(defaults.session_cache),
+            session_lifetime: not_zero("session-lifetime", self.session_lifetime)?
+                .unwrap_or(defaults.session_lifetime),
             cid_length: self.cid_length.unwrap_or(defaults.cid_length),
             cipher_suites: unless_empty(
                 without_repeats(self.cipher_suites),
@@ -95,6 +107,55 @@ impl ProxyArgs {
         Ok(keys)
     }
 
+    fn certificate_options(&self) -> Result<CertificateOptions, ConfigError> {
+        if self.cert.len() != self.key.len() {
+            return Err(usage(format!(
+                "--cert and --key belong together, but {} and {} are given",
+                counted(self.cert.len(), "certificate file"),
+                counted(self.key.len(), "key file")
+            )));
+        }
+        let pairs = self.cert.iter().zip(&self.key);
+        let trusts = !(self.ca.is_empty() && self.rpk_allow.is_empty());
+        let options = CertificateOptions {
+            own: pairs
+                .map(|(certificate, key)| CertificateFiles {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                })
+                .collect(),
+            for_names: self
+                .sni_cert
+                .iter()
+                .map(|named| (named.name.clone(), named.files.clone()))
+                .collect(),
+            raw_keys: self.rpk.clone(),
+            authorities: self.ca.clone(),
+            revocation_lists: self.crl.clone(),
+            allowed_keys: self.rpk_allow.clone(),
+            client_auth: match self.client_auth {
+                Some(ask) => ask.into(),
+                None if trusts => ClientAuth::Required,
+                None => ClientAuth::None,
+            },
+        };
+        if options.client_auth != ClientAuth::None && !trusts {
+            return Err(usage(
+                "--client-auth: nobody is known; give --ca or --rpk-allow",
+            ));
+        }
+        if trusts && options.is_empty() {
+            return Err(usage(
+                "--ca and --rpk-allow need a certificate (--cert and --key) or raw public key (--rpk) of the \
+                 proxy's own",
+            ));
+        }
+        if self.ca.is_empty() && !self.crl.is_empty() {
+            return Err(usage("--crl needs --ca"));
+        }
+        Ok(options)
+    }
+
     fn rest_options(&self, timeout: Duration) -> Result<Option<RestOptions>, ConfigError> {
         let Some(url) = &self.psk_rest else {
             return Ok(None);
@@ -132,6 +193,11 @@ impl ProxyArgs {
 
 fn usage(message: impl Into<String>) -> ConfigError {
     ConfigError::Usage(message.into())
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn unless_empty<T>(given: Vec<T>, default: Vec<T>) -> Vec<T> {

@@ -12,10 +12,23 @@ use std::{
 use clap::{ArgAction, ArgMatches, Args, Command};
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, ProxyArgs, error::one_line};
+use super::{ConfigError, ProxyArgs, error::one_line, values::NamedFiles};
 
 /// Keys whose values are paths.
-const PATHS: [&str; 4] = ["psk-csv", "rest-ca", "shell-kms-cmd", "keylog"];
+const PATHS: [&str; 10] = [
+    "psk-csv",
+    "rest-ca",
+    "shell-kms-cmd",
+    "keylog",
+    "cert",
+    "key",
+    "rpk",
+    "ca",
+    "crl",
+    "rpk-allow",
+];
+/// The key whose values hold two paths.
+const NAMED_PATHS: &str = "sni-cert";
 /// Flags that make no sense in a file.
 const NOT_IN_FILE: [&str; 3] = ["config", "help", "verbose"];
 
@@ -102,6 +115,11 @@ fn to_flag(file: &Path, name: &str, value: &str) -> OsString {
     let mut flag = OsString::from(format!("--{name}="));
     if PATHS.contains(&name) && !value.is_empty() && !is_looked_up(name, value) {
         flag.push(beside(file, value));
+    } else if name == NAMED_PATHS
+        && let Some(directory) = file.parent()
+        && let Some(value) = NamedFiles::beside(value, directory)
+    {
+        flag.push(value);
     } else {
         flag.push(value);
     }

@@ -24,10 +24,10 @@ pub use self::{
     args::ProxyArgs,
     error::{ConfigError, one_line},
     log::{LogArgs, LogFormat, LogOptions},
-    suites::{SUITES, default_suites, suite_name},
+    suites::{default_suites, suite_name},
     values::HostPort,
 };
-use crate::keys::KeyOptions;
+use crate::{certificates::CertificateOptions, keys::KeyOptions};
 
 /// The port that `--bind` has by default, as the proxy that this one replaces.
 pub const DEFAULT_PORT: u16 = 14881;
@@ -51,12 +51,20 @@ pub const DEFAULT_CID_LENGTH: u8 = 8;
 /// The UDP payload in bytes that the handshake fills by default: with IPv6 headers it stays within the 1,280
 /// bytes that every IPv6 link carries.
 pub const DEFAULT_MTU: u16 = 1200;
+/// How many sessions are kept for resumption by ID by default, a few hundred bytes each.
+pub const DEFAULT_SESSION_CACHE: usize = 20_000;
+/// How long a session can be resumed by default: the longest that RFC 5246 (F.1.4) suggests.
+pub const DEFAULT_SESSION_LIFETIME: Duration = Duration::from_hours(24);
 /// The most sessions that `--max-sessions` may ask for: a connection ID has 24 bits for them.
 pub const MAX_SESSIONS: u32 = 1 << 24;
 
 /// Everything that `lockgate proxy` works with. `Debug` shows no secret.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "options that are on or off, each independent of the others"
+)]
 pub struct ProxyOptions {
     /// Where devices connect to (`--bind`); at least one.
     pub bind: Vec<SocketAddr>,
@@ -64,6 +72,10 @@ pub struct ProxyOptions {
     pub connect: HostPort,
     /// The key sources; [`crate::keys::open`] opens them.
     pub keys: KeyOptions,
+    /// Whether clients with pre-shared keys are served. The command line says so by naming a key source.
+    pub psk: bool,
+    /// Our certificates, and whose we take; [`crate::proxy`] opens them.
+    pub certificates: CertificateOptions,
     /// After this much silence a session ends (`--idle-timeout`); `None`: never.
     pub idle_timeout: Option<Duration>,
     /// How many sessions there may be (`--max-sessions`); `None`: as many as
@@ -79,6 +91,12 @@ pub struct ProxyOptions {
     /// Whether a finished handshake ends the older session of the same identity
     /// (`--replace-same-identity`).
     pub replace_same_identity: bool,
+    /// Whether devices may go on with an earlier session in a shorter handshake (`--resumption`).
+    pub resumption: bool,
+    /// How many sessions are kept for that, of devices without tickets (`--session-cache`).
+    pub session_cache: usize,
+    /// How long a session can be gone on with (`--session-lifetime`).
+    pub session_lifetime: Duration,
     /// The length of our connection IDs in bytes (`--cid-length`): 0 (none) or 8 to 20.
     pub cid_length: u8,
     /// IANA numbers of the cipher suites on offer, the most preferred first (`--cipher-suites`).
@@ -107,12 +125,17 @@ impl ProxyOptions {
             )],
             connect,
             keys: KeyOptions::default(),
+            psk: true,
+            certificates: CertificateOptions::default(),
             idle_timeout: Some(DEFAULT_IDLE_TIMEOUT),
             max_sessions: None,
             max_half_open: DEFAULT_MAX_HALF_OPEN,
             max_half_open_per_address: DEFAULT_MAX_HALF_OPEN_PER_ADDRESS,
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             replace_same_identity: true,
+            resumption: true,
+            session_cache: DEFAULT_SESSION_CACHE,
+            session_lifetime: DEFAULT_SESSION_LIFETIME,
             cid_length: DEFAULT_CID_LENGTH,
             cipher_suites: default_suites(),
             mtu: DEFAULT_MTU,

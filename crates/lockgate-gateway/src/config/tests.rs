@@ -1,3 +1,5 @@
+mod certificates;
+
 use std::{fs, path::Path};
 
 use clap::{Args, Command};
@@ -51,10 +53,9 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!((o.cid_length, o.mtu), (8, 1200));
     assert!(o.replace_same_identity && o.require_extended_master_secret);
     assert!(!o.reveal_unknown_identity);
-    assert_eq!(
-        o.cipher_suites,
-        [0x00A8, 0x00A9, 0xCCAB, 0xC0A4, 0xC0A5, 0xC0A8, 0xC0A9]
-    );
+    assert_eq!(o.cipher_suites.len(), 22);
+    assert_eq!(o.cipher_suites.first(), Some(&0xD001));
+    assert_eq!(o.cipher_suites.last(), Some(&0xC0AF));
     let limits = o.keys.limits;
     assert_eq!(
         (limits.ttl, limits.timeout),
@@ -70,7 +71,11 @@ fn the_defaults_are_those_of_the_documentation() {
 fn the_help_states_the_same_defaults() {
     let help = command().render_help().to_string();
     let help = help.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-    let suites: Vec<_> = SUITES.iter().map(|s| &s.1["TLS_".len()..]).collect();
+    let suites = default_suites();
+    let suites: Vec<_> = suites
+        .iter()
+        .map(|&suite| &suite_name(suite).unwrap()["TLS_".len()..])
+        .collect();
     for default in [
         format!("[default: 0.0.0.0:{DEFAULT_PORT}]"),
         format!(
@@ -85,6 +90,11 @@ fn the_help_states_the_same_defaults() {
         format!("[default: {DEFAULT_MAX_HALF_OPEN_PER_ADDRESS}]"),
         format!("none [default: {DEFAULT_CID_LENGTH}]"),
         format!("[default: {DEFAULT_MTU}]"),
+        format!("[default: {DEFAULT_SESSION_CACHE}]"),
+        format!(
+            "gone on with [default: {}h]",
+            DEFAULT_SESSION_LIFETIME.as_secs() / 3600
+        ),
         format!("[default: {}]", suites.join(", ")),
     ] {
         assert!(help.contains(&default), "{default} is not in {help}");
@@ -100,6 +110,7 @@ fn every_flag_arrives() {
         --max-sessions 7 --max-half-open 8 --max-half-open-per-address 9 --kms-timeout 250ms \
         --kms-cache-ttl 0 --kms-concurrency 3 --cid-length 20 \
         --cipher-suites psk_with_aes_128_ccm_8,TLS_PSK_WITH_AES_128_GCM_SHA256 --mtu 512 \
+        --resumption off --session-cache 5 --session-lifetime 2h \
         --handshake-timeout 30 --require-extended-master-secret=false --reveal-unknown-identity \
         --keylog k.log --log-format json --log-level warn --replace-same-identity false";
     let o = parse(line).unwrap();
@@ -146,7 +157,11 @@ fn every_flag_arrives() {
     assert_eq!((o.cid_length, o.mtu), (20, 512));
     assert_eq!(o.cipher_suites, [0xC0A8, 0x00A8]);
     assert!(!o.require_extended_master_secret && !o.replace_same_identity);
-    assert!(o.reveal_unknown_identity);
+    assert!(o.reveal_unknown_identity && !o.resumption);
+    assert_eq!(
+        (o.session_cache, o.session_lifetime),
+        (5, Duration::from_hours(2))
+    );
     assert_eq!(o.keylog.as_deref(), Some(Path::new("k.log")));
     assert_eq!(o.log.format, LogFormat::Json);
     assert_eq!(o.log.filter.as_deref(), Some("warn"));
@@ -201,7 +216,7 @@ fn mistakes_get_one_clear_line() {
         ("--connect http://b:5", "expected HOST:PORT"),
         (
             "--cipher-suites TLS_AES_128_GCM_SHA256",
-            "expected some of TLS_PSK_",
+            "expected names of cipher suites as --help lists them",
         ),
         ("--psk-rest /k", "--psk-rest: expected an http or https URL"),
         (
@@ -404,7 +419,11 @@ fn mistakes_in_a_file_name_key_and_line_and_no_secret() {
 fn suites_have_names() {
     assert_eq!(suite_name(0xC0A8), Some("TLS_PSK_WITH_AES_128_CCM_8"));
     assert_eq!(suite_name(0x1301), None);
-    assert_eq!(default_suites().len(), SUITES.len());
+    assert_eq!(suites::parse_suite("psk_with_aes_128_ccm_8"), Ok(0xC0A8));
+    assert_eq!(
+        suites::parse_suite("TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8"),
+        Ok(0xC0AE)
+    );
 }
 
 #[tokio::test]

@@ -3,13 +3,16 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
 
 use zeroize::Zeroizing;
 
-use crate::keys::Psk;
+use lockgate_dtls::certificate::ClientAuth;
+
+use crate::{certificates::CertificateFiles, keys::Psk};
 
 /// A host, by name or address, and a port: `backend.local:5683`, `192.0.2.1:5683`, `[2001:db8::1]:5683`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +102,74 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
     humantime::parse_duration(text)
         .map_err(|_| "expected a duration such as 500ms, 30s, 5m or 24h".into())
+}
+
+/// `on` or `off`.
+pub(super) fn parse_on_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err("expected on or off"),
+    }
+}
+
+/// Whether clients are asked who they are, beside pre-shared keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum AskClients {
+    None,
+    Optional,
+    Required,
+}
+
+impl From<AskClients> for ClientAuth {
+    fn from(ask: AskClients) -> Self {
+        match ask {
+            AskClients::None => Self::None,
+            AskClients::Optional => Self::Optional,
+            AskClients::Required => Self::Required,
+        }
+    }
+}
+
+/// `NAME=CERT,KEY`. The certificate's path may have commas, the key's may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedFiles {
+    pub(super) name: String,
+    pub(super) files: CertificateFiles,
+}
+
+impl NamedFiles {
+    /// The same with paths that are relative to `directory`, as text.
+    pub(super) fn beside(text: &str, directory: &Path) -> Option<String> {
+        let Self { name, files } = text.parse().ok()?;
+        let certificate = directory.join(files.certificate);
+        let key = directory.join(files.key);
+        Some(format!(
+            "{name}={},{}",
+            certificate.to_str()?,
+            key.to_str()?
+        ))
+    }
+}
+
+impl FromStr for NamedFiles {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected NAME=CERT,KEY";
+        let (name, files) = text.split_once('=').ok_or(EXPECTED)?;
+        let (certificate, key) = files.rsplit_once(',').ok_or(EXPECTED)?;
+        if name.is_empty() || certificate.is_empty() || key.is_empty() {
+            return Err(EXPECTED);
+        }
+        Ok(Self {
+            name: name.into(),
+            files: CertificateFiles {
+                certificate: PathBuf::from(certificate),
+                key: PathBuf::from(key),
+            },
+        })
+    }
 }
 
 /// Text that may be a secret: parsed later, so that no error of the command line parser shows it.

@@ -6,19 +6,19 @@
 //! comes twice, the last line wins.
 
 use std::{
-    fmt, fs,
-    io::Read,
-    mem,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fmt, mem,
     path::{Path, PathBuf},
+    slice,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::fs::OFlags;
 use tokio::task::{AbortHandle, spawn_blocking};
-use zeroize::Zeroizing;
 
-use super::{KeyError, KeyFuture, KeySource, Psk, StaticKeys, watch};
+use super::{KeyError, KeyFuture, KeySource, Psk, StaticKeys};
+use crate::{
+    files::{self, Fingerprint, fingerprint},
+    watch::{self, Watched},
+};
 
 /// The keys of a CSV file, read again when the file changes.
 ///
@@ -46,10 +46,6 @@ struct State {
     seen: Option<Fingerprint>,
 }
 
-/// What changes when somebody writes or replaces a file: device, inode, size, and the time of the
-/// last change of content in seconds and nanoseconds.
-type Fingerprint = (u64, u64, u64, i64, i64);
-
 impl CsvKeys {
     /// Reads `path` and starts to watch it; the watching ends when the value is dropped.
     ///
@@ -65,7 +61,7 @@ impl CsvKeys {
             reloading: tokio::sync::Mutex::default(),
         });
         // Watch first: a change while the file is read for the first time must not be missed.
-        let changes = watch::Changes::of(&file.path);
+        let changes = watch::Changes::of(slice::from_ref(&file.path));
         let count = file.reload().await?;
         tracing::info!(file = %file.path.display(), keys = count, "keys read");
         let watcher = tokio::spawn(watch::reload_on_change(changes, Arc::clone(&file)));
@@ -118,10 +114,6 @@ impl fmt::Debug for CsvKeys {
 }
 
 impl CsvFile {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // Nothing in a critical section can panic half way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -143,36 +135,29 @@ impl CsvFile {
         spawn_blocking(move || drop(old));
         Ok(count)
     }
+}
 
-    /// Whether the file looks different from when it was last read.
-    pub(super) async fn changed(&self) -> bool {
+impl Watched for CsvFile {
+    async fn changed(&self) -> bool {
         let path = self.path.clone();
         let now = spawn_blocking(move || fingerprint(&path)).await;
         now.is_ok_and(|now| now != self.state().seen)
     }
-}
 
-fn fingerprint(path: &Path) -> Option<Fingerprint> {
-    let m = fs::metadata(path).ok()?;
-    Some((m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec()))
+    async fn reload_and_tell(&self) {
+        match self.reload().await {
+            Ok(count) => {
+                tracing::info!(file = %self.path.display(), keys = count, "keys read again");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the changed key file is refused, the old keys stay");
+            }
+        }
+    }
 }
 
 fn load(path: &Path) -> Result<StaticKeys, KeyError> {
-    let unreadable = |e| KeyError::file(path, format!("cannot be read: {e}"));
-    let mut file = fs::OpenOptions::new()
-        .read(true)
-        // To open a pipe would wait for somebody who writes.
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-        .map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(KeyError::file(path, "is not a regular file"));
-    }
-    // With room for all of it from the start, so that no copy of keys is left behind unwiped.
-    let room = usize::try_from(metadata.len()).unwrap_or(0) + 1;
-    let mut text = Zeroizing::new(Vec::with_capacity(room));
-    file.read_to_end(&mut text).map_err(unreadable)?;
+    let text = files::read(path, u64::MAX).map_err(|reason| KeyError::file(path, reason))?;
     parse(path, &text)
 }
 

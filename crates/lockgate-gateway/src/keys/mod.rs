@@ -24,7 +24,6 @@ mod rest;
 mod static_keys;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::{fmt, pin::Pin};
 

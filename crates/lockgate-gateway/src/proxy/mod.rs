@@ -21,6 +21,7 @@ use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::signals::run;
+use crate::certificates::{self, CertificateFileError, Certificates};
 use crate::config::{HostPort, ProxyOptions};
 use crate::keys::KeySource;
 use crate::limits::Limits;
@@ -62,6 +63,9 @@ pub enum ProxyError {
         /// Why not.
         error: io::Error,
     },
+    /// A file of certificates or keys cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CertificateFileError),
     /// An option of the engine is out of range.
     #[error(transparent)]
     Options(#[from] lockgate_dtls::ConfigError),
@@ -81,6 +85,7 @@ pub struct Proxy {
     worker: Worker,
     addresses: Vec<SocketAddr>,
     commands: mpsc::UnboundedSender<Command>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// A proxy that serves.
@@ -94,12 +99,17 @@ struct Serving {
 pub struct ProxyHandle(mpsc::UnboundedSender<Command>);
 
 impl Proxy {
-    /// Resolves the backend, raises the limit of open files, binds, and says so in the log. Must be called within a tokio
+    /// Reads certificates, resolves the backend, raises the limit of open files, binds, and says so in the log. Must be called within a tokio
     /// runtime, in which keys will be looked up.
     pub async fn bind(
         options: &ProxyOptions,
         keys: Arc<dyn KeySource>,
     ) -> Result<Self, ProxyError> {
+        let certificates = if options.certificates.is_empty() {
+            None
+        } else {
+            Some(Arc::new(certificates::open(&options.certificates).await?))
+        };
         let backend = resolve(&options.connect).await?;
         let budget = Limits::raise_and_read()
             .budget_beside(options.keys.limits.concurrency, options.max_sessions);
@@ -132,7 +142,10 @@ impl Proxy {
                 idle_timeout: options.idle_timeout,
                 max_sessions: budget.sessions as usize,
                 replace_same_identity: options.replace_same_identity,
+                client_auth: options.certificates.client_auth,
+                session_cache: (options.session_cache, options.session_lifetime),
             },
+            certificates: certificates.clone(),
             lookups: Lookups {
                 keys,
                 runtime: tokio::runtime::Handle::current(),
@@ -148,12 +161,18 @@ impl Proxy {
             worker,
             addresses,
             commands,
+            certificates,
         })
     }
 
     /// Where it listens, in the order of `--bind`, with real ports where 0 was asked for.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What it shows and whom it trusts, to be read again; `None` when it serves pre-shared keys alone.
+    pub fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.certificates.clone()
     }
 
     /// For asking while it serves.

@@ -13,6 +13,11 @@ pub(super) fn endpoint(options: &ProxyOptions, sessions: u32) -> EndpointConfig 
         .collect();
     let config = Config {
         cipher_suites: SuiteList::new(&suites),
+        psk: options.psk,
+        own_certificate_types: options.certificates.own_types(),
+        peer_certificate_types: options.certificates.peer_types(),
+        client_auth: options.certificates.client_auth,
+        resumption: options.resumption,
         // With 0, clients that want to be sent connection IDs still are.
         cid: CidConfig::Length(options.cid_length),
         require_extended_master_secret: options.require_extended_master_secret,
@@ -28,6 +33,8 @@ pub(super) fn endpoint(options: &ProxyOptions, sessions: u32) -> EndpointConfig 
         max_connections: sessions
             .saturating_add(options.max_half_open)
             .min(MAX_SESSIONS),
+        // A ticket holds for one to two of these.
+        ticket_lifetime: options.session_lifetime / 2,
         max_half_open: options.max_half_open,
         max_half_open_per_address: options.max_half_open_per_address,
         ..EndpointConfig::default()

@@ -3,6 +3,7 @@
 //! There is one now. Several will be several of these, each with sockets of its own on the same addresses.
 
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::thread;
 
 use lockgate_dtls::EndpointConfig;
@@ -11,6 +12,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Counters, ProxyError, SHUTDOWN_TIME};
+use crate::certificates::Certificates;
 use crate::relay::{Command, KeyLog, Lookups, Policy, Relay};
 
 /// What a worker starts with.
@@ -19,6 +21,7 @@ pub(super) struct Worker {
     pub(super) endpoint: EndpointConfig,
     pub(super) policy: Policy,
     pub(super) lookups: Lookups,
+    pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) key_log: Option<KeyLog>,
 }
@@ -66,8 +69,14 @@ impl Worker {
     }
 
     async fn serve(self, ready: oneshot::Sender<()>) -> Ended {
-        let relay = Relay::new(self.policy, self.lookups, self.commands, self.key_log)
-            .map_err(ProxyError::Start)?;
+        let relay = Relay::new(
+            self.policy,
+            self.lookups,
+            self.certificates,
+            self.commands,
+            self.key_log,
+        )
+        .map_err(ProxyError::Start)?;
         let mut driver = match Driver::new(self.sockets, self.endpoint, relay) {
             Ok(driver) => driver,
             Err(DriverError::Config(error)) => return Err(error.into()),

@@ -29,6 +29,10 @@ pub struct Counters {
     pub sessions: u64,
     /// Handshakes that completed.
     pub handshakes_completed: u64,
+    /// Those of them that went on with an earlier session.
+    pub handshakes_resumed: u64,
+    /// Earlier sessions that could not go on: not known, or whose device may not come in any more.
+    pub resumptions_refused: u64,
     /// Handshakes that failed, by [`FailureReason`].
     pub handshakes_failed: [u64; FailureReason::ALL.len()],
     /// Sessions that ended, by [`EndReason`].
@@ -88,6 +92,8 @@ impl fmt::Display for Counters {
             }
         }
         let named = [
+            ("handshakes_resumed", self.handshakes_resumed),
+            ("resumptions_refused", self.resumptions_refused),
             ("address_changes", self.address_changes),
             ("slow_key_lookups", self.slow_key_lookups),
             ("to_backend", self.to_backend.datagrams),

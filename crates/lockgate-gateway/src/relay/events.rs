@@ -1,24 +1,23 @@
 //! From a first `ClientHello` to the last log line: what happens to handshakes and sessions.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::rc::Rc;
 
 use lockgate_dtls::{CloseReason, ConnectionHandle, HandshakeError};
 use lockgate_tokio::Io;
 use tracing::{debug, error, info, warn};
 
 use super::counters::Traffic;
+use super::credentials::Shown;
+use super::identity::Identity;
 use super::lookup::Lookup;
 use super::sessions::{Entry, Handshake, Session};
 use super::upstream::Upstream;
 use super::{Answer, EndReason, FailureReason, Relay};
-use crate::keys::escaped;
 
 impl Relay {
     /// The client has said who it is, and the engine wants its key.
     pub(super) fn on_psk_requested(&mut self, io: &mut Io, connection: ConnectionHandle) {
-        let identity: Rc<[u8]> = io
+        let identity: Box<[u8]> = io
             .endpoint()
             .psk_identity(connection)
             .unwrap_or_default()
@@ -26,7 +25,7 @@ impl Relay {
         let Some(handshake) = self.sessions.handshake(connection) else {
             return;
         };
-        handshake.identity = Some(Rc::clone(&identity));
+        handshake.identity = Identity::psk(&identity);
         // Whether there is room is not said here: whom there is room for tells who is connected, and anybody can claim
         // an identity.
         match self.lookups.start(connection, &identity) {
@@ -34,7 +33,7 @@ impl Relay {
             Lookup::Pending(task) => {
                 self.counters.slow_key_lookups += 1;
                 if let Some(handshake) = self.sessions.handshake(connection) {
-                    handshake.lookup = Some(task);
+                    handshake.task = Some(task);
                 }
             }
         }
@@ -45,7 +44,10 @@ impl Relay {
         let Some(handshake) = self.sessions.handshake(connection) else {
             return; // It was given up meanwhile.
         };
-        handshake.lookup = None;
+        handshake.task = None;
+        if let Some(resuming) = handshake.resuming.take() {
+            return self.on_key_for_resumption(io, connection, resuming, &answer);
+        }
         let now = io.now();
         let result = match answer {
             Ok(Some(psk)) => io.endpoint().provide_psk(now, connection, psk.as_bytes()),
@@ -81,7 +83,8 @@ impl Relay {
             return;
         };
         self.counters.handshakes_completed += 1;
-        let identity = handshake.identity.clone().unwrap_or_default();
+        self.counters.handshakes_resumed += u64::from(agreed.resumed);
+        let identity = handshake.identity.clone();
         // It has proved who it is, so it may learn whether it has a place.
         if self.is_full_for(&identity) {
             let why = "there are as many as there may be";
@@ -121,9 +124,14 @@ impl Relay {
             own_cid: agreed.own_cid,
             ending: None,
         };
+        let shown = Shown::new(handshake.shown.as_deref());
         info!(
-            identity = %escaped(&session.identity),
+            identity = %session.identity,
+            spki = session.identity.key().map(tracing::field::display),
+            subject = shown.subject,
+            san = shown.names,
             suite = %session.suite,
+            resumed = agreed.resumed.then_some(true),
             cid = ?agreed.own_cid,
             peer_cid = ?agreed.peer_cid,
             peer = %session.path.peer(),
@@ -140,7 +148,7 @@ impl Relay {
             && let Some(session) = self.sessions.session(connection)
         {
             debug!(
-                identity = %escaped(&session.identity),
+                identity = %session.identity,
                 cid = ?session.own_cid,
                 from = %session.path.peer(),
                 to = %path.peer(),
@@ -181,7 +189,7 @@ impl Relay {
 
     /// Whether there is no room for a session of `identity`. One that takes an older one's place always has room, or a
     /// device that restarts could not come back.
-    fn is_full_for(&self, identity: &[u8]) -> bool {
+    fn is_full_for(&self, identity: &Identity) -> bool {
         let replaces =
             self.policy.replace_same_identity && self.sessions.of_identity(identity).is_some();
         !replaces && self.sessions.established() >= self.policy.max_sessions
@@ -198,8 +206,7 @@ impl Relay {
     ) {
         self.counters.sessions_ended[reason as usize] += 1;
         if self.log_limit.allows(io.now()) {
-            let identity = handshake.identity.as_deref().unwrap_or_default();
-            let identity = escaped(identity);
+            let identity = &handshake.identity;
             let peer = handshake.path.peer();
             warn!(%identity, %peer, %reason, %why, "session turned away");
         }
@@ -207,7 +214,7 @@ impl Relay {
     }
 
     /// Logs why a handshake is going to fail, once.
-    fn tell(
+    pub(super) fn tell(
         &mut self,
         io: &Io,
         connection: ConnectionHandle,
@@ -219,7 +226,7 @@ impl Relay {
         };
         handshake.told = Some(reason);
         if self.log_limit.allows(io.now()) {
-            log_failure(handshake.path.peer(), handshake.identity.as_deref(), why);
+            log_failure(handshake, why);
         }
     }
 
@@ -229,7 +236,10 @@ impl Relay {
         // Beginning again is no failure, and at the end nobody wants to know.
         let unworthy = matches!(reason, FailureReason::Restarted | FailureReason::Shutdown);
         if handshake.told.is_none() && !unworthy && self.log_limit.allows(io.now()) {
-            log_failure(handshake.path.peer(), handshake.identity.as_deref(), error);
+            match (handshake.mismatch, error) {
+                (Some(mismatch), HandshakeError::NoCredential) => log_failure(handshake, mismatch),
+                _ => log_failure(handshake, error),
+            }
         }
     }
 
@@ -242,7 +252,8 @@ impl Relay {
             _ => None,
         };
         info!(
-            identity = %escaped(&session.identity),
+            identity = %session.identity,
+            spki = session.identity.key().map(tracing::field::display),
             suite = %session.suite,
             cid = ?session.own_cid,
             peer = %session.path.peer(),
@@ -258,7 +269,16 @@ impl Relay {
     }
 }
 
-fn log_failure(peer: SocketAddr, identity: Option<&[u8]>, why: impl fmt::Display) {
-    let identity = identity.map(|identity| tracing::field::display(escaped(identity)));
-    warn!(%peer, identity, %why, "handshake failed");
+fn log_failure(handshake: &Handshake, why: impl fmt::Display) {
+    let identity = Some(&handshake.identity).filter(|identity| !identity.is_anonymous());
+    let shown = Shown::new(handshake.shown.as_deref());
+    warn!(
+        peer = %handshake.path.peer(),
+        identity = identity.map(tracing::field::display),
+        subject = shown.subject,
+        san = shown.names,
+        spki = shown.key,
+        %why,
+        "handshake failed"
+    );
 }

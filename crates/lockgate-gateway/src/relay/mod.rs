@@ -11,20 +11,26 @@
 
 mod backend;
 mod counters;
+mod credentials;
 mod events;
+mod identity;
 mod keylog;
 mod log_limit;
 mod lookup;
 mod reason;
+mod resumption;
+mod session_cache;
 mod sessions;
 mod upstream;
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use lockgate_dtls::certificate::ClientAuth;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::{CipherSuite, ConnectionHandle, Event, Instant, OwnCid, SendError};
 use lockgate_tokio::{Io, MAX_DATAGRAM_LEN, Path, Service};
@@ -37,8 +43,12 @@ pub use self::{
     counters::{Counters, Traffic},
     reason::{EndReason, FailureReason},
 };
+use crate::certificates::Certificates;
 use backend::BackendLog;
+use credentials::{Signature, Signers};
+use identity::Identity;
 use log_limit::LogLimit;
+use session_cache::SessionCache;
 use sessions::Sessions;
 use upstream::Upstreams;
 
@@ -55,6 +65,13 @@ pub(crate) enum Command {
         connection: ConnectionHandle,
         /// The answer.
         answer: Answer,
+    },
+    /// A signature with a private key of ours.
+    Signature {
+        /// Whose handshake waits for it.
+        connection: ConnectionHandle,
+        /// What came of it.
+        signature: Signature,
     },
     /// Tell the numbers.
     Counters(oneshot::Sender<Counters>),
@@ -95,6 +112,10 @@ pub(crate) struct Policy {
     pub(crate) max_sessions: usize,
     /// Whether a new session ends the older one of its identity.
     pub(crate) replace_same_identity: bool,
+    /// Whether clients show a certificate or raw public key.
+    pub(crate) client_auth: ClientAuth,
+    /// How many sessions are kept for resumption by their ID, and for how long.
+    pub(crate) session_cache: (usize, Duration),
 }
 
 /// The service behind one worker's sockets.
@@ -103,6 +124,9 @@ pub(crate) struct Relay {
     sessions: Sessions,
     upstreams: Upstreams,
     lookups: Lookups,
+    signers: Signers,
+    certificates: Option<Arc<Certificates>>,
+    session_cache: SessionCache,
     commands: mpsc::UnboundedReceiver<Command>,
     /// Taken from `commands` while polling for readiness.
     next_command: Option<Command>,
@@ -121,11 +145,16 @@ impl Relay {
     pub(crate) fn new(
         policy: Policy,
         lookups: Lookups,
+        certificates: Option<Arc<Certificates>>,
         commands: mpsc::UnboundedReceiver<Command>,
         key_log: Option<KeyLog>,
     ) -> io::Result<Self> {
+        let (capacity, lifetime) = policy.session_cache;
         Ok(Self {
             policy,
+            signers: Signers::new(lookups.runtime.clone(), lookups.answers.clone()),
+            certificates,
+            session_cache: SessionCache::new(capacity, lifetime),
             sessions: Sessions::default(),
             upstreams: Upstreams::new()?,
             lookups,
@@ -149,7 +178,7 @@ impl Relay {
     }
 
     fn session_info(&mut self, identity: &[u8]) -> Option<SessionInfo> {
-        let connection = self.sessions.of_identity(identity)?;
+        let connection = self.sessions.of_identity(&Identity::psk(identity))?;
         let session = self.sessions.session(connection)?;
         Some(SessionInfo {
             peer: session.path.peer(),
@@ -195,6 +224,10 @@ impl Relay {
     fn obey(&mut self, io: &mut Io, command: Command) -> ControlFlow<()> {
         match command {
             Command::Key { connection, answer } => self.on_key(io, connection, answer),
+            Command::Signature {
+                connection,
+                signature,
+            } => self.on_signature(io, connection, signature),
             Command::Counters(to) => {
                 // Whoever asked may have gone.
                 let _ = to.send(self.counters(io));
@@ -265,8 +298,11 @@ impl Service for Relay {
                     key_log.write(&entry);
                 }
             }
-            // Its configuration asks for none of the rest.
-            _ => {}
+            Event::CredentialRequested => self.on_credential_requested(io, connection),
+            Event::SignatureRequested => self.on_signature_requested(io, connection),
+            Event::PeerCertificate => self.on_peer_certificate(io, connection),
+            Event::ResumptionRequested => self.on_resumption_requested(io, connection),
+            Event::NewSession(session) => self.session_cache.insert(io.now(), session),
         }
     }
 

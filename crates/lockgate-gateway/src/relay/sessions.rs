@@ -1,33 +1,45 @@
 //! Who is connected: one entry for each of the engine's connections, found by its index.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use lockgate_dtls::{CipherSuite, ConnectionHandle, Instant, OwnCid};
 use lockgate_tokio::Path;
+use lockgate_webpki::{Mismatch, OwnedIdentity};
 use tokio::task::AbortHandle;
 
 use super::counters::Traffic;
+use super::identity::Identity;
 use super::reason::{EndReason, FailureReason};
+use super::resumption::Resuming;
 use super::upstream::Upstream;
+use crate::certificates::Own;
 
 /// A handshake under way.
 pub(super) struct Handshake {
     pub(super) connection: ConnectionHandle,
     pub(super) path: Path,
-    /// Once the client has said it.
-    pub(super) identity: Option<Rc<[u8]>>,
-    /// The look-up of its key, while that goes on.
-    pub(super) lookup: Option<AbortHandle>,
+    /// Once the client has said it; before that, and for clients without one, nobody.
+    pub(super) identity: Identity,
+    /// The look-up of its key, or a signature of ours, while that goes on.
+    pub(super) task: Option<AbortHandle>,
+    /// What may go on when the look-up says so.
+    pub(super) resuming: Option<Resuming>,
+    /// What we show, until it has signed.
+    pub(super) own: Option<Arc<Own>>,
+    /// Why we show nothing.
+    pub(super) mismatch: Option<Mismatch>,
+    /// What the client's certificate or raw public key says, believed or not.
+    pub(super) shown: Option<Box<OwnedIdentity>>,
     /// Why it will fail, when that is known and logged before the engine knows.
     pub(super) told: Option<FailureReason>,
 }
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        // Nobody waits for the key any more. So there are never more look-ups than handshakes, which are capped.
-        if let Some(lookup) = &self.lookup {
-            lookup.abort();
+        // Nobody waits for it any more. So there are never more look-ups than handshakes, which are capped.
+        if let Some(task) = &self.task {
+            task.abort();
         }
     }
 }
@@ -36,7 +48,7 @@ impl Drop for Handshake {
 pub(super) struct Session {
     pub(super) connection: ConnectionHandle,
     pub(super) upstream: Upstream,
-    pub(super) identity: Rc<[u8]>,
+    pub(super) identity: Identity,
     pub(super) started: Instant,
     /// When the device was last heard.
     pub(super) last_heard: Instant,
@@ -71,7 +83,7 @@ impl Entry {
 #[derive(Default)]
 pub(super) struct Sessions {
     entries: Vec<Entry>,
-    by_identity: HashMap<Rc<[u8]>, ConnectionHandle>,
+    by_identity: HashMap<Identity, ConnectionHandle>,
     established: usize,
     /// Where the search for silent sessions goes on.
     cursor: usize,
@@ -98,8 +110,12 @@ impl Sessions {
         self.entries[index] = Entry::Handshake(Box::new(Handshake {
             connection,
             path,
-            identity: None,
-            lookup: None,
+            identity: Identity::default(),
+            task: None,
+            resuming: None,
+            own: None,
+            mismatch: None,
+            shown: None,
             told: None,
         }));
     }
@@ -124,16 +140,18 @@ impl Sessions {
         }
     }
 
-    /// The live session of an identity.
-    pub(super) fn of_identity(&self, identity: &[u8]) -> Option<ConnectionHandle> {
+    /// The live session of an identity; nobody has none.
+    pub(super) fn of_identity(&self, identity: &Identity) -> Option<ConnectionHandle> {
         self.by_identity.get(identity).copied()
     }
 
     /// A handshake has become a session. The identity now means this one.
     pub(super) fn establish(&mut self, session: Session) {
         let connection = session.connection;
-        self.by_identity
-            .insert(Rc::clone(&session.identity), connection);
+        if !session.identity.is_anonymous() {
+            self.by_identity
+                .insert(session.identity.clone(), connection);
+        }
         if let Some(entry) = self.entries.get_mut(connection.index()) {
             *entry = Entry::Session(Box::new(session));
             self.established += 1;

@@ -22,7 +22,7 @@ pub(super) struct RawArgs {
     #[command(flatten)]
     form: DerArgs,
 
-    /// Who the keys are of; also the first word of the allow list's line
+    /// Who the keys are of; also the second word of the allow list's line
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }
@@ -78,22 +78,22 @@ pub(super) fn new_files(
     ])
 }
 
-/// The line of an allow list: a name, a blank, and the SHA-256 of the key's `SubjectPublicKeyInfo`.
+/// The line of an allow list: the SHA-256 of the key's `SubjectPublicKeyInfo`, a blank, and a name.
 pub(super) fn allow_line(name: &str, key: &KeyPair) -> String {
     let hash = digest(&SHA256, &key.subject_public_key_info());
-    format!("{name} {}\n", hex(hash.as_ref()))
+    format!("{} {name}\n", hex(hash.as_ref()))
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
     names::check_file_stem(name)?;
     if name.contains(char::is_whitespace) {
         return Err(format!(
-            "the name {name:?} has a blank, where an allow list's hash would begin"
+            "the name {name:?} has a blank, where it would end in an allow list"
         ));
     }
-    if name.starts_with('#') {
+    if name.contains('#') {
         return Err(format!(
-            "the name {name:?} begins with #, as comments in allow lists do"
+            "the name {name:?} has a #, where a comment begins in allow lists"
         ));
     }
     Ok(())

@@ -21,7 +21,7 @@ fn the_line_of_an_allow_list_is_the_hash_of_the_public_key() {
         );
         let digest = openssl_ok(dir, "dgst -sha256 -r spki.der");
         let (hash, _) = digest.split_once(' ').unwrap();
-        assert_eq!(*line, format!("{name} {hash}"));
+        assert_eq!(*line, format!("{hash} {name}"));
     }
 }
 

@@ -120,7 +120,7 @@ fn wrong_words_are_named() {
         (&device, "a\nb", "has a control character"),
         (&device, &long, "is longer than 64 characters"),
         (&raw, "a b", "has a blank"),
-        (&raw, "#a", "begins with #"),
+        (&raw, "#a", "has a #"),
         (&psk, "a\nb", "has a control character"),
         (&psk, "", "is empty"),
         (&psk, &identity, "is longer than 128 bytes"),

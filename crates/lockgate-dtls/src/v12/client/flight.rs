@@ -44,7 +44,10 @@ impl<P: Provider> Core<P> {
         premaster.check().map_err(StepError::Api)?;
         #[cfg(feature = "resumption")]
         {
-            self.peer = KnownPeer::new(PeerIdentity::Psk { identity: &[] });
+            self.peer = KnownPeer::new(PeerIdentity::Psk {
+                identity: &[],
+                key_hash: [0; 32],
+            });
         }
         self.send_key_exchange(scratch, Some(identity))?;
         #[cfg(feature = "certificates")]

@@ -14,7 +14,7 @@ use core::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::exchange::{SharedSecret, key_hash};
+use super::exchange::{SharedSecret, key_hash, sha_256};
 use super::keys::Secret;
 use super::{Context, Core, Message, Scratch, State as CoreState, StepError, malformed};
 use crate::bytes::{OwnCid, ShortBytes};
@@ -295,7 +295,10 @@ impl<P: Provider> Core<P> {
     ) -> Result<(), HandshakeError> {
         ShortBytes::<{ crate::config::MAX_PSK_IDENTITY_LEN }>::new(identity)
             .ok_or(Limit::PskIdentity)?;
-        self.peer = KnownPeer::new(PeerIdentity::Psk { identity });
+        self.peer = KnownPeer::new(PeerIdentity::Psk {
+            identity,
+            key_hash: [0; 32],
+        });
         self.hash_message(message, scratch)?;
         self.timer.pause();
         // Nothing is hashed while the key is looked up, so the transcript stays the session hash.
@@ -360,6 +363,9 @@ impl<P: Provider> Core<P> {
             shared: shared.as_ref().map(SharedSecret::as_slice),
         };
         premaster.check().map_err(StepError::Api)?;
+        if cx.config.resumption {
+            self.peer.key_hash = sha_256(cx.provider, psk)?;
+        }
         let secret = self.derive_keys(cx, premaster)?;
         self.expect_finished(cx, &secret, identity_unknown)?;
         // Our flight has been answered in part; should the rest be lost, a repeat of ours asks for it.
