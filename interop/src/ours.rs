@@ -323,7 +323,7 @@ impl End {
                 Received::Reply(range) => {
                     let _ = self.socket.send_to(&datagram.bytes()[range], from);
                 }
-                Received::Dropped { .. } | Received::Progress(_) => {}
+                Received::Dropped { .. } | Received::Progress(_) | Received::Kept => {}
             }
         }
         for (connection, answer) in answers {
@@ -489,7 +489,7 @@ impl End {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let known = |peer: PeerIdentity<'_>| match peer {
             PeerIdentity::Anonymous => Proof::Nothing,
-            PeerIdentity::Psk { identity } => Proof::Psk(text(identity)),
+            PeerIdentity::Psk { identity, .. } => Proof::Psk(text(identity)),
             // What `judge` called it.
             PeerIdentity::Certificate { name, .. } if name.starts_with(b"spki:") => {
                 Proof::RawPublicKey
