@@ -4,10 +4,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use lockgate_dtls::{ConnectionInfo, Instant};
+use lockgate_dtls::{ConnectionInfo, Instant, Session};
 
 use crate::single::Single;
-use crate::{ClientOptions, Error, Path};
+use crate::{ClientOptions, Error, Path, ShownCertificate};
 
 /// The shortest time-out that a socket takes: none at all would mean "for ever".
 const LEAST_WAIT: Duration = Duration::from_micros(1);
@@ -82,6 +82,21 @@ impl Client {
     /// What was agreed; `None` after the end.
     pub fn info(&self) -> Option<ConnectionInfo<Path>> {
         self.single.info()
+    }
+
+    /// What the server showed; `None` when it has a pre-shared key, or an earlier session went on.
+    pub fn peer_certificate(&self) -> Option<&ShownCertificate> {
+        self.single.papers.shown.as_deref()
+    }
+
+    /// The session to go on with the next time, if the server lets.
+    pub fn session(&self) -> Option<&Session> {
+        self.single.papers.session.as_ref()
+    }
+
+    /// The agreed application protocol (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.single.protocol()
     }
 
     /// Where we are.

@@ -3,24 +3,34 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use lockgate_dtls::{Config, ConnectionInfo};
+use lockgate_dtls::{Config, ConnectionInfo, Session};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::single::Single;
-use crate::{Error, Path};
+use crate::{Credentials, Error, KeyLog, Path, ShownCertificate};
 
 /// What a [`Client`] connects with. `Debug` does not show the key.
 #[derive(Clone)]
 pub struct ClientOptions {
     /// The PSK identity, up to 128 bytes.
     pub identity: Vec<u8>,
-    /// The key, 1 to 64 bytes.
+    /// The key, 1 to 64 bytes; empty to go without pre-shared keys.
     pub psk: Vec<u8>,
+    /// Certificates and raw public keys, ours and the server's. Default none.
+    pub credentials: Credentials,
     /// The host name to ask for (RFC 6066), or empty. Default empty.
     pub server_name: Vec<u8>,
+    /// The DNS name or IP address that the server's certificate has to be for. Default `None`: the
+    /// [`ClientOptions::server_name`], or any name when that is empty.
+    pub certificate_name: Option<String>,
+    /// An earlier session with this server to go on with ([`Client::session`], [`Connection::session`](crate::Connection::session)),
+    /// where `config.resumption` is on. A session that does not fit is not offered.
+    pub session: Option<Session>,
     /// What the handshake and the session go by.
     pub config: Config,
+    /// Where the lines of a key log go, if [`Config::key_log`] is on.
+    pub key_log: Option<KeyLog>,
     /// Where the socket is bound. Default: any address of the server's family, a free port.
     pub bind: Option<SocketAddr>,
 }
@@ -31,10 +41,30 @@ impl ClientOptions {
         Self {
             identity: identity.into(),
             psk: psk.into(),
+            credentials: Credentials::new(),
             server_name: Vec::new(),
+            certificate_name: None,
+            session: None,
+            key_log: None,
             config: Config::default(),
             bind: None,
         }
+    }
+
+    /// The defaults for a server with a certificate or raw public key: without a pre-shared key. `server_name` is asked
+    /// for, and the certificate has to be for it.
+    pub fn with_credentials(credentials: Credentials, server_name: &str) -> Self {
+        Self {
+            credentials,
+            server_name: server_name.into(),
+            ..Self::new(b"", b"")
+        }
+    }
+
+    /// The name that the server's certificate has to be for.
+    pub(crate) fn expected(&self) -> String {
+        let asked = || String::from_utf8_lossy(&self.server_name).into_owned();
+        self.certificate_name.clone().unwrap_or_else(asked)
     }
 }
 
@@ -115,6 +145,21 @@ impl Client {
     /// What was agreed; `None` after the end.
     pub fn info(&self) -> Option<ConnectionInfo<Path>> {
         self.single.info()
+    }
+
+    /// What the server showed; `None` when it has a pre-shared key, or an earlier session went on.
+    pub fn peer_certificate(&self) -> Option<&ShownCertificate> {
+        self.single.papers.shown.as_deref()
+    }
+
+    /// The session to go on with the next time, if the server lets.
+    pub fn session(&self) -> Option<&Session> {
+        self.single.papers.session.as_ref()
+    }
+
+    /// The agreed application protocol (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.single.protocol()
     }
 
     /// Where we are.

@@ -6,20 +6,29 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use lockgate_dtls::{CipherSuite, CloseReason, ConnectionInfo};
+use lockgate_dtls::{CipherSuite, CloseReason, ConnectionInfo, Session};
 use tokio::sync::oneshot;
 
+use crate::credentials::Papers;
 use crate::hub::{Command, Commands};
 use crate::shared::Shared;
 use crate::stream::{ByteStream, Datagrams};
-use crate::{ConnectionStatistics, Error, Path};
+use crate::{ConnectionStatistics, Error, Path, ShownCertificate};
 
 /// The one that a connection and its halves share; dropping the last ends the connection.
 pub(crate) struct Owner {
     pub(crate) shared: Arc<Shared>,
     commands: Commands,
-    identity: Vec<u8>,
-    server_name: Vec<u8>,
+    known: Known,
+}
+
+/// What the handshake told of the two ends.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) identity: Vec<u8>,
+    pub(crate) server_name: Vec<u8>,
+    pub(crate) papers: Papers,
+    pub(crate) protocol: Option<Vec<u8>>,
 }
 
 impl Owner {
@@ -96,18 +105,16 @@ pub struct SendHalf(Arc<Owner>);
 pub struct ReceiveHalf(Arc<Owner>);
 
 impl Connection {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        commands: Commands,
-        identity: Vec<u8>,
-        server_name: Vec<u8>,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, commands: Commands, known: Known) -> Self {
         Self(Arc::new(Owner {
             shared,
             commands,
-            identity,
-            server_name,
+            known,
         }))
+    }
+
+    pub(crate) fn shown(&self) -> Option<Arc<ShownCertificate>> {
+        self.0.known.papers.shown.clone()
     }
 
     /// Sends one datagram. Waits while more is queued than [`QueueLimits::send`](crate::QueueLimits::send); a future
@@ -152,14 +159,37 @@ impl Connection {
         Datagrams::new(self.0)
     }
 
-    /// The PSK identity that the connection was made with: the peer's on a listener, ours on a connector.
+    /// The PSK identity that the connection was made with: the peer's on a listener, ours on a connector. Empty when it
+    /// was made with certificates.
     pub fn identity(&self) -> &[u8] {
-        &self.0.identity
+        &self.0.known.identity
+    }
+
+    /// What the peer showed; `None` when it has a pre-shared key, or showed nothing, or an earlier session went on.
+    pub fn peer_certificate(&self) -> Option<&ShownCertificate> {
+        self.0.known.papers.shown.as_deref()
+    }
+
+    /// What the peer is called by its certificate, in a session that was resumed too: the common name, or the first
+    /// alternative name, or the hash of the key. For people; decide by
+    /// [`ConnectionInfo::peer_key_hash`] or by what [`Connection::peer_certificate`] says.
+    pub fn peer_name(&self) -> Option<&str> {
+        self.0.known.papers.name.as_deref()
+    }
+
+    /// The agreed application protocol (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.0.known.protocol.as_deref()
+    }
+
+    /// On a client, the session to go on with the next time, if the server lets.
+    pub fn session(&self) -> Option<&Session> {
+        self.0.known.papers.session.as_ref()
     }
 
     /// The host name that the client asked for, or empty.
     pub fn server_name(&self) -> &[u8] {
-        &self.0.server_name
+        &self.0.known.server_name
     }
 
     /// What was agreed, and where the peer is. It stays as it was when the connection ends.
@@ -231,6 +261,11 @@ impl SendHalf {
     /// [`Connection::try_send`].
     pub fn try_send(&mut self, payload: &[u8]) -> Result<bool, Error> {
         self.0.try_push(&Bytes::copy_from_slice(payload))
+    }
+
+    /// [`Connection::statistics`].
+    pub fn statistics(&self) -> ConnectionStatistics {
+        self.0.shared.statistics()
     }
 
     /// [`Connection::max_payload`].

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_dtls::config::MAX_PSK_IDENTITY_LEN;
-use lockgate_dtls::{ApiError, EndpointConfig};
+use lockgate_dtls::{ApiError, EndpointConfig, Session};
 use tokio::sync::oneshot;
 
-use crate::hub::{Command, Connect, HubOptions, KeyLog};
+use crate::hub::{Command, Connect, HubOptions, KeyLog, Observer};
 use crate::listener::Workers;
-use crate::{ClientOptions, Connection, Error, Psk, QueueLimits, Statistics, bind};
+use crate::{ClientOptions, Connection, Credentials, Error, Psk, QueueLimits, Statistics, bind};
 
 /// What a [`Connector`] is made with.
 #[derive(Clone)]
@@ -22,10 +22,14 @@ pub struct ConnectorOptions {
     pub bind: SocketAddr,
     /// How much may wait for one connection.
     pub queues: QueueLimits,
+    /// Certificates and raw public keys, ours and those of servers. Default none.
+    pub credentials: Credentials,
     /// How many connections there may be. Default 1,024.
     pub max_connections: u32,
     /// Where the lines of a key log go, if [`Config::key_log`](crate::dtls::Config::key_log) is on.
     pub key_log: Option<KeyLog>,
+    /// Who sees the datagrams of handshakes go by.
+    pub observer: Option<Observer>,
 }
 
 impl Default for ConnectorOptions {
@@ -34,8 +38,10 @@ impl Default for ConnectorOptions {
             config: lockgate_dtls::Config::default(),
             bind: (Ipv6Addr::UNSPECIFIED, 0).into(),
             queues: QueueLimits::default(),
+            credentials: Credentials::new(),
             max_connections: 1024,
             key_log: None,
+            observer: None,
         }
     }
 }
@@ -56,10 +62,16 @@ pub struct Peer {
     pub server: SocketAddr,
     /// Our PSK identity, up to 128 bytes.
     pub identity: Vec<u8>,
-    /// Its key.
-    pub psk: Psk,
+    /// Its key; `None` for servers with certificates.
+    pub psk: Option<Psk>,
     /// The host name to ask for (RFC 6066), or empty. Default empty.
     pub server_name: Vec<u8>,
+    /// The DNS name or IP address that the server's certificate has to be for. Default `None`: the
+    /// [`Peer::server_name`], or any name when that is empty.
+    pub certificate_name: Option<String>,
+    /// An earlier session with this server to go on with ([`Connection::session`]), where `config.resumption` is on. A
+    /// session that does not fit is not offered.
+    pub session: Option<Session>,
     /// How long to wait for the handshake. Default: as long as the engine tries
     /// ([`Config::handshake_timeout`](crate::dtls::Config::handshake_timeout)).
     pub timeout: Option<Duration>,
@@ -74,10 +86,22 @@ impl Peer {
         Ok(Self {
             server,
             identity: identity.into(),
-            psk: Psk::new(psk)?,
-            server_name: Vec::new(),
-            timeout: None,
+            psk: Some(Psk::new(psk)?),
+            ..Self::with_certificate(server)
         })
+    }
+
+    /// A server that shows a certificate or raw public key, which [`ConnectorOptions::credentials`] believe.
+    pub const fn with_certificate(server: SocketAddr) -> Self {
+        Self {
+            server,
+            identity: Vec::new(),
+            psk: None,
+            server_name: Vec::new(),
+            certificate_name: None,
+            session: None,
+            timeout: None,
+        }
     }
 }
 
@@ -94,8 +118,10 @@ impl Connector {
     pub fn new(options: ConnectorOptions) -> Result<Self, Error> {
         let socket = bind_one(options.bind)?;
         let bound = socket.local_addr()?;
+        let mut config = options.config;
+        options.credentials.configure(&mut config, true);
         let config = EndpointConfig {
-            config: options.config,
+            config,
             server: false,
             max_connections: options.max_connections,
             ..EndpointConfig::default()
@@ -106,6 +132,9 @@ impl Connector {
             offers: None,
             limits: options.queues,
             key_log: options.key_log,
+            observer: options.observer,
+            credentials: options.credentials,
+            sessions: 0,
             steering: None,
             listening: vec![bound],
             backlog: 0,
@@ -131,11 +160,14 @@ impl Connector {
 
     async fn start(&self, peer: Peer) -> Result<Connection, Error> {
         let (reply, begun) = oneshot::channel();
+        let asked = || String::from_utf8_lossy(&peer.server_name).into_owned();
         let connect = Connect {
+            expected: peer.certificate_name.unwrap_or_else(asked),
             server: peer.server,
             identity: peer.identity,
             psk: peer.psk,
             server_name: peer.server_name,
+            session: peer.session,
             reply,
         };
         let worker = &self.workers.commands[0];
@@ -183,14 +215,25 @@ pub async fn connect(server: SocketAddr, options: ClientOptions) -> Result<Conne
         SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
+    let expected = options.expected();
+    let mut config = options.config;
+    config.psk &= !options.psk.is_empty();
     let connector = Connector::new(ConnectorOptions {
-        config: options.config,
+        config,
+        credentials: options.credentials,
+        key_log: options.key_log,
         bind: options.bind.unwrap_or_else(|| (any, 0).into()),
         max_connections: 1,
         ..ConnectorOptions::default()
     })?;
-    let mut peer = Peer::new(server, &options.identity, &options.psk)?;
+    let mut peer = if options.psk.is_empty() {
+        Peer::with_certificate(server)
+    } else {
+        Peer::new(server, &options.identity, &options.psk)?
+    };
     peer.server_name = options.server_name;
+    peer.certificate_name = Some(expected);
+    peer.session = options.session;
     connector.connect(peer).await
 }
 

@@ -12,6 +12,7 @@ use lockgate_dtls::{
 };
 use tokio::time::Sleep;
 
+use crate::hub::HandshakeDatagram;
 use crate::io::{PortOptions, count};
 use crate::{Io, MAX_DATAGRAM_LEN, MAX_SOCKETS, Path, PathError, path_error, peers};
 
@@ -327,6 +328,15 @@ impl<S: Service> Driver<S> {
 
 /// Takes in a datagram that came on `path`.
 pub(crate) fn receive<S: Service>(io: &mut Io, service: &mut S, path: Path, bytes: &mut [u8]) {
+    if let Some(observer) = &io.observer
+        && bytes.first().is_some_and(|kind| (20..=22).contains(kind))
+    {
+        observer(&HandshakeDatagram {
+            peer: path.peer(),
+            sent: false,
+            bytes,
+        });
+    }
     let mut datagram = Datagram::new(bytes);
     loop {
         let start = datagram.consumed();
@@ -350,6 +360,13 @@ pub(crate) fn receive<S: Service>(io: &mut Io, service: &mut S, path: Path, byte
             Received::Progress(_) | Received::Kept => {}
             Received::Reply(answer) => {
                 io.counters.stateless_replies += 1;
+                if let Some(observer) = &io.observer {
+                    observer(&HandshakeDatagram {
+                        peer: path.peer(),
+                        sent: true,
+                        bytes: &datagram.bytes()[answer.clone()],
+                    });
+                }
                 io.transmit(&path, &datagram.bytes()[answer]);
             }
             Received::Dropped { reason, .. } => {

@@ -29,6 +29,9 @@ pub enum Error {
     /// The handshake did not complete.
     #[error(transparent)]
     Handshake(HandshakeError),
+    /// The server asked for a certificate or raw public key of ours, got none that it takes, and ended the handshake.
+    #[error("the server asked for a certificate, and there is none that it takes: {0}")]
+    CertificateWanted(HandshakeError),
     /// The payload could not be sealed.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -53,6 +56,20 @@ impl From<CloseReason> for Error {
     }
 }
 
+impl Error {
+    /// Why a client's handshake failed.
+    pub(crate) fn of_client(reason: CloseReason, papers: &crate::credentials::Papers) -> Self {
+        match reason {
+            CloseReason::HandshakeFailed(error @ HandshakeError::PeerAlert(_))
+                if papers.declined =>
+            {
+                Self::CertificateWanted(error)
+            }
+            reason => reason.into(),
+        }
+    }
+}
+
 impl From<crate::DriverError> for Error {
     fn from(error: crate::DriverError) -> Self {
         match error {
@@ -70,7 +87,9 @@ impl From<Error> for io::Error {
             Error::Config(_) | Error::Api(_) | Error::Send(_) => io::ErrorKind::InvalidInput,
             Error::TimedOut => io::ErrorKind::TimedOut,
             Error::Closed(CloseReason::Local) => io::ErrorKind::NotConnected,
-            Error::Handshake(_) | Error::Closed(_) => io::ErrorKind::ConnectionAborted,
+            Error::Handshake(_) | Error::CertificateWanted(_) | Error::Closed(_) => {
+                io::ErrorKind::ConnectionAborted
+            }
             Error::Stopped => io::ErrorKind::BrokenPipe,
         };
         Self::new(kind, error)

@@ -1,11 +1,12 @@
 //! A peer that wants to be let in.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use crate::hub::{Command, Offer, Pending};
-use crate::{Connection, Error, Path, Psk};
+use crate::{Connection, Error, Path, Psk, ShownCertificate};
 
 /// A peer whose address is proved and that has said who it wants to be; its handshake waits for a decision, and nobody
 /// else waits with it. Dropped without one, it is refused.
@@ -15,6 +16,7 @@ pub struct Incoming {
     pub(crate) local: SocketAddr,
     pub(crate) identity: Vec<u8>,
     pub(crate) server_name: Vec<u8>,
+    pub(crate) certificate: Option<Arc<ShownCertificate>>,
 }
 
 impl Incoming {
@@ -28,9 +30,16 @@ impl Incoming {
         self.local
     }
 
-    /// The PSK identity that it claims. Only an established connection has proved it.
+    /// The PSK identity that it claims; empty when it shows a certificate, or nothing. Only an established connection has
+    /// proved it.
     pub fn identity(&self) -> &[u8] {
         &self.identity
+    }
+
+    /// The certificate or raw public key that it shows, which the listener's [`Credentials`](crate::Credentials) believe.
+    /// Only an established connection has proved that it is its own.
+    pub fn peer_certificate(&self) -> Option<&ShownCertificate> {
+        self.certificate.as_deref()
     }
 
     /// The host name that it asks for (RFC 6066), or empty.
@@ -60,7 +69,7 @@ impl Incoming {
 
     /// Its handshake has ended already.
     pub(crate) fn is_over(&self) -> bool {
-        !self.pending.outcome.is_empty() || self.pending.outcome.is_terminated()
+        self.pending.is_over()
     }
 
     /// Lets it in, and hands the connection to whoever has the other end of `queue`.
@@ -70,6 +79,11 @@ impl Incoming {
             queue: Some(queue),
         };
         self.pending.settled = true;
+        if let Some(connection) = self.pending.established() {
+            // Nothing was left to ask. Where nobody takes it, dropping it ends the connection.
+            drop(offer.queue.map(|queue| queue.try_send(connection)));
+            return;
+        }
         self.pending
             .tell(Command::Accept(self.pending.handle, offer));
     }

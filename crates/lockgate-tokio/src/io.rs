@@ -8,6 +8,7 @@ use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::{ConnectionHandle, EndpointConfig, Instant, SendError};
 
+use crate::hub::{HandshakeDatagram, Observer};
 use crate::peers::Peers;
 use crate::port::{Control, Port, may_be_of_another};
 use crate::{
@@ -39,6 +40,8 @@ pub struct Io {
     pub(crate) held: Option<(Path, Box<[u8]>)>,
     /// The datagram that is being taken in came by the socket of another peer.
     pub(crate) stray: bool,
+    /// Who wants to see handshakes go by.
+    pub(crate) observer: Option<Observer>,
     /// What ICMP has said; told to the service at the end of a turn.
     pub(crate) path_errors: Vec<PathError>,
     /// Flights, and payloads that are not sealed in place.
@@ -62,6 +65,7 @@ impl Io {
             now,
             counters: IoCounters::default(),
             control: Control::new(),
+            observer: None,
             peers: if options.socket_per_peer {
                 Some(Peers::new()?)
             } else {
@@ -163,6 +167,13 @@ impl Io {
         let Some(next) = self.endpoint.poll_transmit(self.now, &mut self.out) else {
             return false;
         };
+        if let Some(observer) = &self.observer {
+            observer(&HandshakeDatagram {
+                peer: next.path.peer(),
+                sent: true,
+                bytes: &self.out[..next.len],
+            });
+        }
         self.transmit_out(&next.path, 0..next.len);
         true
     }

@@ -25,6 +25,7 @@ mod clock;
 mod connection;
 mod connector;
 mod counters;
+mod credentials;
 mod driver;
 mod error;
 mod hub;
@@ -48,9 +49,10 @@ pub use clock::Clock;
 pub use connection::{Connection, ReceiveHalf, SendHalf};
 pub use connector::{Connector, ConnectorOptions, Peer, connect};
 pub use counters::{DropCounters, IoCounters};
+pub use credentials::{Credentials, ShownCertificate};
 pub use driver::{Driver, DriverError, Service};
 pub use error::Error;
-pub use hub::KeyLog;
+pub use hub::{HandshakeDatagram, KeyLog, Observer};
 pub use incoming::Incoming;
 pub use io::Io;
 pub use keys::{
@@ -58,6 +60,8 @@ pub use keys::{
 };
 pub use listener::{Listener, Options, Statistics};
 pub use lockgate_dtls as dtls;
+use lockgate_dtls::Instant;
+pub use lockgate_webpki as webpki;
 pub use path::Path;
 pub use path_error::{PathError, PathErrorKind};
 pub use shared::{ConnectionStatistics, QueueLimits};

@@ -9,11 +9,13 @@ use lockgate_dtls::crypto::Provider as _;
 use lockgate_dtls::{CidKey, ConfigError, EndpointConfig, Placement};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::hub::{Census, Command, Commands, Hub, HubOptions, KeyLog};
+use crate::hub::{Census, Command, Commands, Hub, HubOptions, KeyLog, Observer};
 use crate::io::PortOptions;
 use crate::socket::{Sharing, bind_with};
 use crate::steer::Steering;
-use crate::{Connection, Driver, Error, Incoming, IoCounters, KeyStore, QueueLimits, StaticKeys};
+use crate::{
+    Connection, Credentials, Driver, Error, Incoming, IoCounters, KeyStore, QueueLimits, StaticKeys,
+};
 
 /// How long a worker that is told to stop takes at most to say goodbye to its peers.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -30,7 +32,10 @@ pub struct Options {
     /// they are turned away as by [`Incoming::retry`]. Default 1,024.
     pub backlog: usize,
     keys: Arc<dyn KeyStore>,
+    credentials: Credentials,
+    sessions: usize,
     key_log: Option<KeyLog>,
+    observer: Option<Observer>,
     workers: u8,
     socket_per_peer: bool,
 }
@@ -43,10 +48,38 @@ impl Options {
             queues: QueueLimits::default(),
             backlog: 1024,
             keys: Arc::new(keys),
+            credentials: Credentials::new(),
+            sessions: 1024,
             key_log: None,
+            observer: None,
             workers: 1,
             socket_per_peer: false,
         }
+    }
+
+    /// Who sees the datagrams of handshakes go by.
+    #[must_use]
+    pub fn observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Certificates and raw public keys: what we show, and whom we believe. Whether clients are asked for theirs says
+    /// `endpoint.config.client_auth`; pre-shared keys go on beside them unless `endpoint.config.psk` is off.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// Takes part in resumption: gives tickets, and keeps up to `sessions` in memory, by each worker, for clients that take
+    /// none. The key of an identity is looked up again, a certificate must not have expired meanwhile; otherwise a full
+    /// handshake is made.
+    #[must_use]
+    pub const fn resumption(mut self, sessions: usize) -> Self {
+        self.endpoint.config.resumption = true;
+        self.sessions = sessions;
+        self
     }
 
     /// So many workers, 1 to 64: each is a task with its own sockets and its own engine, and the kernel spreads the
@@ -166,6 +199,7 @@ impl Workers {
         let mut driver = Driver::with_options(sockets, config, port_options, hub)?;
         let (hub, io) = driver.parts();
         hub.watch(io);
+        io.observer = hub.observer();
         self.census.join(commands.clone());
         self.commands.push(commands);
         self.tasks.push(tokio::spawn(async move {
@@ -226,7 +260,10 @@ impl Listener {
             queues,
             backlog,
             keys,
+            credentials,
+            sessions,
             key_log,
+            observer,
             workers: count,
             socket_per_peer,
         } = options;
@@ -256,6 +293,7 @@ impl Listener {
             endpoint.cid_key = Some(CidKey::new(key));
         }
         endpoint.server = true;
+        credentials.configure(&mut endpoint.config, false);
         let (offers, incoming) = mpsc::channel(backlog.max(1));
         let (accepting, accepted) = mpsc::channel(backlog.max(1));
         let mut steerings = Steering::between(count).into_iter();
@@ -274,6 +312,9 @@ impl Listener {
                 offers: Some(offers.clone()),
                 limits: queues,
                 key_log: key_log.clone(),
+                observer: observer.clone(),
+                credentials: credentials.clone(),
+                sessions,
                 steering: steerings.next().filter(|_| count > 1),
                 listening: addresses.clone(),
                 backlog,

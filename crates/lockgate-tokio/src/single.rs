@@ -7,9 +7,10 @@ use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::{
     CloseReason, ConnectionHandle, ConnectionInfo, Datagram, EndpointConfig, Event, Instant,
-    Received,
+    Received, ResumptionRequest, Session,
 };
 
+use crate::credentials::{Expected, Papers};
 use crate::{ClientOptions, Clock, Endpoint, Error, MAX_DATAGRAM_LEN, Path};
 
 pub(crate) struct Single {
@@ -24,6 +25,9 @@ pub(crate) struct Single {
     /// never more than one datagram holds.
     ready: VecDeque<Box<[u8]>>,
     pub(crate) established: bool,
+    /// The name that the server's certificate has to be for.
+    expected: String,
+    pub(crate) papers: Papers,
     closed: Option<CloseReason>,
 }
 
@@ -31,8 +35,11 @@ impl Single {
     /// Begins a handshake.
     pub(crate) fn connect(server: SocketAddr, options: ClientOptions) -> Result<Box<Self>, Error> {
         let clock = Clock::start();
+        let mut config = options.config;
+        options.credentials.configure(&mut config, true);
+        config.psk &= !options.psk.is_empty();
         let config = EndpointConfig {
-            config: options.config,
+            config,
             server: false,
             max_connections: 1,
             key_cache: 1,
@@ -40,7 +47,15 @@ impl Single {
         };
         let mut endpoint = Endpoint::new(AwsLc, clock.now(), config)?;
         let path = Path::new(server, 0);
-        let connection = endpoint.connect(clock.now(), path, &options.server_name)?;
+        let expected = options.expected();
+        let connection = {
+            let believed = |session: &&Session| {
+                let server = Expected::Server(&expected);
+                options.credentials.still_believed(session.peer(), server)
+            };
+            let session = options.session.as_ref().filter(believed);
+            endpoint.connect_with(clock.now(), path, &options.server_name, session)?
+        };
         Ok(Box::new(Self {
             endpoint,
             connection,
@@ -51,20 +66,51 @@ impl Single {
             outgoing: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
             ready: VecDeque::new(),
             established: false,
+            expected,
+            papers: Papers::default(),
             closed: None,
         }))
     }
 
     /// Hears what happened; an error when the connection is over and all has been read.
     pub(crate) fn follow_events(&mut self) -> Result<(), Error> {
+        let connection = self.connection;
         while let Some((_, event)) = self.endpoint.poll_event() {
+            let (now, endpoint) = (self.clock.now(), &mut self.endpoint);
+            let (papers, credentials) = (&mut self.papers, &self.options.credentials);
+            let server = Expected::Server(&self.expected);
             match event {
-                Event::PskRequested => self.endpoint.provide_identity(
-                    self.clock.now(),
-                    self.connection,
+                Event::PskRequested => endpoint.provide_identity(
+                    now,
+                    connection,
                     &self.options.identity,
                     &self.options.psk,
                 )?,
+                Event::CredentialRequested => {
+                    credentials.provide(endpoint, now, connection, papers)?;
+                }
+                Event::SignatureRequested => papers.sign(endpoint, now, connection),
+                Event::PeerCertificate => {
+                    match credentials.judge(endpoint, connection, server, papers) {
+                        Ok(name) => endpoint.accept_peer(now, connection, &name)?,
+                        Err(error) => endpoint.refuse_peer(connection, error)?,
+                    }
+                }
+                Event::ResumptionRequested => {
+                    if let Some(ResumptionRequest::Known(peer)) =
+                        endpoint.resumption_request(connection)
+                    {
+                        papers.remember(peer);
+                    }
+                    // It was looked at before it was offered.
+                    endpoint.accept_resumption(now, connection)?;
+                }
+                Event::NewSession(session) => papers.session = Some(session),
+                Event::KeyLog(entry) => {
+                    if let Some(log) = &self.options.key_log {
+                        log(&entry);
+                    }
+                }
                 Event::Connected => self.established = true,
                 Event::Closed(reason) => self.closed = Some(reason),
                 // The configuration asks for none of the rest.
@@ -76,7 +122,8 @@ impl Single {
 
     /// Why the connection is over, if it is.
     pub(crate) fn end(&self) -> Result<(), Error> {
-        self.closed.map_or(Ok(()), |reason| Err(reason.into()))
+        self.closed
+            .map_or(Ok(()), |reason| Err(Error::of_client(reason, &self.papers)))
     }
 
     /// The next datagram that the engine sends by itself.
@@ -128,6 +175,10 @@ impl Single {
 
     pub(crate) fn close(&mut self) {
         self.endpoint.close(self.connection);
+    }
+
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.endpoint.protocol(self.connection)
     }
 
     pub(crate) fn info(&self) -> Option<ConnectionInfo<Path>> {

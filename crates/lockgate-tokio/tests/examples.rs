@@ -13,6 +13,8 @@ mod echo_client;
 mod echo_server;
 #[path = "../examples/key_store.rs"]
 mod key_store;
+#[path = "../examples/mutual_x509.rs"]
+mod mutual_x509;
 #[path = "../examples/rebinding.rs"]
 mod rebinding;
 #[path = "../examples/streams.rs"]
@@ -28,6 +30,23 @@ async fn clients_talk_to_the_echo_server() {
     assert_eq!(answer.unwrap(), "hello");
     let blocking = tokio::task::spawn_blocking(move || without_a_runtime::ask(address, "hello"));
     assert_eq!(in_time(blocking).await.unwrap().unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn both_ends_show_certificates() {
+    let dir = tempfile::tempdir().unwrap();
+    support::papers::write_all(dir.path());
+    let files = |who: &str| {
+        let file = |end: &str| dir.path().join(format!("{who}.{end}"));
+        (file("pem"), file("key"))
+    };
+    let ca = dir.path().join("ca.pem");
+    let listener = mutual_x509::listen("127.0.0.1:0", &files("server"), &ca).unwrap();
+    let address = listener.local_addrs()[0];
+    tokio::spawn(mutual_x509::serve(listener));
+    let device = files("device");
+    let asked = mutual_x509::ask(address, "localhost", &device, &ca, "hello");
+    assert_eq!(in_time(Box::pin(asked)).await.unwrap(), "hello");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
 
-use lockgate_dtls::ConnectionHandle;
+use lockgate_dtls::{ConnectionHandle, Session};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::shared::Shared;
@@ -25,8 +25,11 @@ pub(crate) struct Offer {
 pub(crate) struct Connect {
     pub(crate) server: SocketAddr,
     pub(crate) identity: Vec<u8>,
-    pub(crate) psk: Psk,
+    pub(crate) psk: Option<Psk>,
     pub(crate) server_name: Vec<u8>,
+    /// The name that the server's certificate has to be for.
+    pub(crate) expected: String,
+    pub(crate) session: Option<Session>,
     pub(crate) reply: oneshot::Sender<Result<Pending, Error>>,
 }
 
@@ -56,12 +59,24 @@ pub(crate) struct Pending {
     pub(crate) outcome: oneshot::Receiver<Result<Connection, Error>>,
     /// What happens when it is dropped is settled.
     pub(crate) settled: bool,
+    /// The handshake was complete when it was offered.
+    pub(crate) ready: bool,
 }
 
 impl Pending {
     pub(crate) fn tell(&self, command: Command) {
         // Without a worker there is no handshake, and waiting for the outcome says so.
         let _ = self.commands.send(command);
+    }
+
+    /// The handshake failed already.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.ready && (!self.outcome.is_empty() || self.outcome.is_terminated())
+    }
+
+    /// The connection, if the handshake was complete when it was offered.
+    pub(crate) fn established(&mut self) -> Option<Connection> {
+        self.outcome.try_recv().ok()?.ok()
     }
 
     pub(crate) async fn wait(mut self) -> Result<Connection, Error> {

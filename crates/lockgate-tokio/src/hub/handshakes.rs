@@ -3,27 +3,56 @@
 use std::io;
 use std::sync::Arc;
 
-use lockgate_dtls::{ApiError, ConnectionHandle, HandshakeError};
+use lockgate_dtls::{ConnectionHandle, HandshakeError, Session};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::{Command, Commands, Connect, Entry, Hub, Offer, Pending, Stage};
+use crate::connection::Known;
+use crate::credentials::{Expected, Papers};
 use crate::shared::Shared;
 use crate::{Connection, Error, Incoming, Io, KeyAnswer, KeyRequest, Path, Psk};
 
 /// What is kept of a handshake, beside what the engine keeps.
 pub(super) struct Handshaking {
     outcome: Outcome,
-    identity: Vec<u8>,
-    server_name: Vec<u8>,
+    pub(super) identity: Vec<u8>,
+    pub(super) server_name: Vec<u8>,
     /// On a client, what it connects with and to; it has also its place in the table of addresses.
-    client: Option<(Psk, Path)>,
+    pub(super) client: Option<Client>,
     /// On a server, the look-up that runs.
     lookup: Option<Lookup>,
+    pub(super) papers: Papers,
+    /// What the engine waits for, on a server.
+    pub(super) question: Question,
+    /// On a server: somebody wants the peer, as it said who it was then.
+    pub(super) accepted: bool,
+}
+
+/// What a client connects with and to.
+pub(super) struct Client {
+    psk: Option<Psk>,
+    path: Path,
+    /// The name that the server's certificate has to be for.
+    pub(super) expected: String,
+}
+
+/// What the engine asks a server.
+#[derive(Default)]
+pub(super) enum Question {
+    #[default]
+    None,
+    Psk,
+    /// Whether the peer with this label gets in; its certificate is in order.
+    Peer(Vec<u8>),
+    /// Whether an earlier session goes on: one that the engine knows, or this; with the hash of its pre-shared key.
+    Resumption(Option<Session>, [u8; 32]),
 }
 
 /// Who gets the connection, or learns why there is none.
 enum Outcome {
+    /// The peer has not been offered to anybody yet.
+    Unasked,
     To(oneshot::Sender<Result<Connection, Error>>),
     Queue(mpsc::Sender<Connection>),
 }
@@ -65,7 +94,21 @@ impl Handshaking {
         match self.outcome {
             // Who no longer waits need not know.
             Outcome::To(owner) => drop(owner.send(Err(error))),
-            Outcome::Queue(_) => {}
+            Outcome::Queue(_) | Outcome::Unasked => {}
+        }
+    }
+
+    /// One that a peer began.
+    fn of_peer() -> Self {
+        Self {
+            outcome: Outcome::Unasked,
+            identity: Vec::new(),
+            server_name: Vec::new(),
+            client: None,
+            lookup: None,
+            papers: Papers::default(),
+            question: Question::None,
+            accepted: false,
         }
     }
 }
@@ -75,25 +118,64 @@ impl Hub {
     /// question for its own.
     pub(super) fn psk_requested(&mut self, io: &mut Io, connection: ConnectionHandle) {
         let now = io.now();
-        let Some(entry) = self.entry(connection) else {
-            return self.offer(io, connection);
+        let Some(handshaking) = self.handshaking(connection) else {
+            return;
         };
-        if let Stage::Handshaking(Handshaking {
-            identity,
-            client: Some((psk, _)),
-            ..
-        }) = &entry.stage
-        {
-            let endpoint = io.endpoint();
-            let given = endpoint.provide_identity(now, connection, identity, psk.as_bytes());
-            if let Err(error) = given {
-                self.give_up(io, connection, error.into());
-            }
+        let Some(client) = &handshaking.client else {
+            let identity = io.endpoint().psk_identity(connection).unwrap_or_default();
+            let identity = identity.to_vec();
+            return self.ask(io, connection, Question::Psk, identity);
+        };
+        let given = match &client.psk {
+            Some(psk) => io
+                .endpoint()
+                .provide_identity(now, connection, &handshaking.identity, psk.as_bytes())
+                .map_err(Error::from),
+            None => Err(Error::Handshake(HandshakeError::NoCredential)),
+        };
+        if let Err(error) = given {
+            self.give_up(io, connection, error);
         }
     }
 
+    /// The handshake of this handle; one that a peer began gets its place now.
+    pub(super) fn handshaking(&mut self, connection: ConnectionHandle) -> Option<&mut Handshaking> {
+        if self.entry(connection).is_none() {
+            self.insert(connection, Stage::Handshaking(Handshaking::of_peer()));
+        }
+        match &mut self.entry(connection)?.stage {
+            Stage::Handshaking(handshaking) => Some(handshaking),
+            Stage::Established { .. } => None,
+        }
+    }
+
+    /// A server's question. Somebody says whether the peer is wanted, once: who says to be somebody else after that is
+    /// sent away.
+    pub(super) fn ask(
+        &mut self,
+        io: &mut Io,
+        connection: ConnectionHandle,
+        question: Question,
+        identity: Vec<u8>,
+    ) {
+        let Some(handshaking) = self.handshaking(connection) else {
+            return;
+        };
+        handshaking.question = question;
+        if handshaking.accepted {
+            if handshaking.identity == identity && !identity.is_empty() {
+                self.look_up(io, connection);
+            } else {
+                self.refuse(io, connection);
+            }
+            return;
+        }
+        handshaking.identity = identity;
+        self.offer(io, connection);
+    }
+
     /// Ends a handshake of our own before the engine does.
-    fn give_up(&mut self, io: &mut Io, connection: ConnectionHandle, error: Error) {
+    pub(super) fn give_up(&mut self, io: &mut Io, connection: ConnectionHandle, error: Error) {
         io.endpoint().discard(connection);
         if let Some(Entry {
             stage: Stage::Handshaking(handshaking),
@@ -109,34 +191,39 @@ impl Hub {
         let endpoint = io.endpoint();
         let (Some(path), Some(offers)) = (endpoint.path(connection), &self.options.offers) else {
             // Nobody accepts any more.
-            return endpoint.discard(connection);
+            return self.forget(io, connection);
         };
         let offers = offers.clone();
-        let identity = endpoint.psk_identity(connection).unwrap_or_default();
         let server_name = endpoint.server_name(connection).unwrap_or_default();
-        let (identity, server_name) = (identity.to_vec(), server_name.to_vec());
+        let server_name = server_name.to_vec();
         let (owner, outcome) = oneshot::channel();
-        let pending = Pending {
-            handle: connection,
-            commands: self.sender.clone(),
-            outcome,
-            settled: false,
+        let Some(handshaking) = self.handshaking(connection) else {
+            return;
         };
+        handshaking.outcome = Outcome::To(owner);
+        handshaking.server_name.clone_from(&server_name);
+        let (identity, certificate) = (
+            handshaking.identity.clone(),
+            handshaking.papers.shown.clone(),
+        );
         let incoming = Incoming {
-            pending,
+            pending: Pending {
+                handle: connection,
+                commands: self.sender.clone(),
+                outcome,
+                settled: false,
+                ready: false,
+            },
             path,
             local: self.local_of(&path),
-            identity: identity.clone(),
-            server_name: server_name.clone(),
-        };
-        let handshaking = Handshaking {
-            outcome: Outcome::To(owner),
             identity,
             server_name,
-            client: None,
-            lookup: None,
+            certificate,
         };
-        self.insert(connection, Stage::Handshaking(handshaking));
+        self.hand_out(&offers, incoming);
+    }
+
+    fn hand_out(&mut self, offers: &mpsc::Sender<Incoming>, incoming: Incoming) {
         if self.starvation.is_on() {
             self.hold(incoming);
         } else if let Err(full) = offers.try_send(incoming) {
@@ -156,7 +243,6 @@ impl Hub {
     }
 
     pub(super) fn accept(&mut self, io: &mut Io, connection: ConnectionHandle, offer: Offer) {
-        let remote = io.endpoint().path(connection).map(|path| path.peer());
         let Some(Entry {
             stage: Stage::Handshaking(handshaking),
             ..
@@ -164,19 +250,33 @@ impl Hub {
         else {
             return; // it ended meanwhile; who waits has been told
         };
+        handshaking.accepted = true;
         if let Some(queue) = offer.queue {
             handshaking.outcome = Outcome::Queue(queue);
         }
-        if let Some(key) = offer.key {
-            return answer(io, connection, &KeyAnswer::Key(key));
+        match (offer.key, &handshaking.question) {
+            (Some(key), _) => self.on_key(io, connection, &KeyAnswer::Key(key)),
+            (None, Question::Psk) => self.look_up(io, connection),
+            (None, Question::Resumption(..)) if !handshaking.identity.is_empty() => {
+                self.look_up(io, connection);
+            }
+            (None, _) => self.let_in(io, connection),
         }
+    }
+
+    /// Asks the key store.
+    fn look_up(&mut self, io: &mut Io, connection: ConnectionHandle) {
+        let remote = io.endpoint().path(connection).map(|path| path.peer());
+        let Some(handshaking) = self.handshaking(connection) else {
+            return;
+        };
         let request = remote.map(|remote| KeyRequest {
             identity: handshaking.identity.clone(),
             server_name: handshaking.server_name.clone(),
             remote,
         });
         let (Some(request), Some(keys)) = (request, &self.options.keys) else {
-            return answer(io, connection, &KeyAnswer::Failed);
+            return self.on_key(io, connection, &KeyAnswer::Failed);
         };
         let keys = Arc::clone(keys);
         let mut answering = Answering {
@@ -241,7 +341,16 @@ impl Hub {
         }
         let now = io.now();
         let path = Path::new(server, number as u8);
-        let begun = io.endpoint().connect(now, path, &connect.server_name);
+        let expected = Expected::Server(&connect.expected);
+        let believed = |session: &&Session| {
+            self.options
+                .credentials
+                .still_believed(session.peer(), expected)
+        };
+        let session = connect.session.as_ref().filter(believed);
+        let begun = io
+            .endpoint()
+            .connect_with(now, path, &connect.server_name, session);
         let handle = match begun {
             Ok(handle) => handle,
             Err(error) => return drop(connect.reply.send(Err(error.into()))),
@@ -251,8 +360,12 @@ impl Hub {
             outcome: Outcome::To(owner),
             identity: connect.identity,
             server_name: connect.server_name,
-            client: Some((connect.psk, path)),
-            lookup: None,
+            client: Some(Client {
+                psk: connect.psk,
+                path,
+                expected: connect.expected,
+            }),
+            ..Handshaking::of_peer()
         };
         self.insert(handle, Stage::Handshaking(handshaking));
         self.is_at(handle, server);
@@ -261,6 +374,7 @@ impl Hub {
             commands: self.sender.clone(),
             outcome,
             settled: false,
+            ready: false,
         };
         // If nobody waits any more, dropping it ends the handshake.
         drop(connect.reply.send(Ok(pending)));
@@ -286,6 +400,10 @@ impl Hub {
         let Some(info) = io.endpoint().info(connection) else {
             return;
         };
+        let protocol = io.endpoint().protocol(connection).map(<[u8]>::to_vec);
+        if !self.may_connect(connection, info.resumed) {
+            return self.refuse(io, connection);
+        }
         let shared = Arc::new(Shared::new(connection, self.options.limits, info));
         let stage = Stage::Established {
             shared: Arc::clone(&shared),
@@ -303,12 +421,14 @@ impl Hub {
             self.is_at(connection, info.path.remote());
             self.open_peer_socket(io, connection, info.path);
         }
-        let owned = Connection::new(
-            shared,
-            self.sender.clone(),
-            handshaking.identity,
-            handshaking.server_name,
-        );
+        let known = Known {
+            identity: handshaking.identity,
+            server_name: handshaking.server_name,
+            papers: handshaking.papers,
+            protocol,
+        };
+        let (identity, server_name) = (known.identity.clone(), known.server_name.clone());
+        let owned = Connection::new(shared, self.sender.clone(), known);
         // Where nobody takes it, dropping it ends the connection.
         match handshaking.outcome {
             Outcome::To(owner) => drop(owner.send(Ok(owned))),
@@ -316,6 +436,30 @@ impl Hub {
                 if queue.try_send(owned).is_err() {
                     self.statistics.backlog_full += 1;
                 }
+            }
+            // A client that shows nothing: there was nothing to ask before.
+            Outcome::Unasked => {
+                let Some(offers) = self.options.offers.clone() else {
+                    return;
+                };
+                let (owner, outcome) = oneshot::channel();
+                let certificate = owned.shown();
+                drop(owner.send(Ok(owned)));
+                let incoming = Incoming {
+                    pending: Pending {
+                        handle: connection,
+                        commands: self.sender.clone(),
+                        outcome,
+                        settled: false,
+                        ready: true,
+                    },
+                    path: info.path,
+                    local: self.local_of(&info.path),
+                    identity,
+                    server_name,
+                    certificate,
+                };
+                self.hand_out(&offers, incoming);
             }
         }
     }
@@ -327,26 +471,10 @@ impl Hub {
         handshaking: Handshaking,
         error: Error,
     ) {
-        if let Some((_, path)) = &handshaking.client {
-            self.is_no_longer_at(connection, path.remote());
+        if let Some(client) = &handshaking.client {
+            self.is_no_longer_at(connection, client.path.remote());
         }
         self.statistics.handshakes_failed += 1;
         handshaking.fail(error);
-    }
-}
-
-/// Gives the engine what the store knows.
-pub(super) fn answer(io: &mut Io, connection: ConnectionHandle, answer: &KeyAnswer) {
-    let now = io.now();
-    let endpoint = io.endpoint();
-    let given = match answer {
-        KeyAnswer::Key(key) => endpoint.provide_psk(now, connection, key.as_bytes()),
-        KeyAnswer::Unknown => endpoint.refuse_psk(now, connection),
-        KeyAnswer::Failed => endpoint.fail_psk(connection),
-    };
-    match given {
-        // The handshake ended before the answer came; its end is told by an event.
-        Ok(()) | Err(ApiError::UnknownConnection | ApiError::NotRequested) => {}
-        Err(_) => endpoint.close(connection),
     }
 }

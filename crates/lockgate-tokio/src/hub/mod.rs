@@ -6,6 +6,7 @@
 
 mod command;
 mod handshakes;
+mod papers;
 mod peer_sockets;
 mod sessions;
 
@@ -20,19 +21,38 @@ use lockgate_dtls::{ConnectionHandle, DropReason, Event, Instant, KeyLogEntry};
 use tokio::sync::mpsc;
 
 pub(crate) use command::{Command, Commands, Connect, Offer, Pending};
-use handshakes::{Handshaking, answer};
+use handshakes::Handshaking;
 use peer_sockets::Starvation;
 
+use crate::credentials::SessionStore;
 use crate::path_error::{PathErrorKind, Watcher};
 use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::steer::{Handover, Steering};
-use crate::{Incoming, Io, KeyStore, Path, PathError, QueueLimits, Service, Statistics, driver};
+use crate::{
+    Credentials, Incoming, Io, KeyStore, Path, PathError, QueueLimits, Service, Statistics, driver,
+};
 
 /// How many commands, and how many datagrams to send, one turn takes.
 const BATCH: usize = 64;
 /// How many datagrams one connection sends before the next has its turn.
 const FAIR_SHARE: usize = 16;
+
+/// Sees the datagrams of handshakes, and alerts, as they go by: those that the engine sends, and those that come and begin
+/// with a record of a handshake. Called in the task that serves the sockets, so it must not wait.
+pub type Observer = Arc<dyn Fn(&HandshakeDatagram<'_>) + Send + Sync>;
+
+/// A UDP datagram of a handshake.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct HandshakeDatagram<'a> {
+    /// Where the peer is.
+    pub peer: SocketAddr,
+    /// It goes out; otherwise it came.
+    pub sent: bool,
+    /// Its records.
+    pub bytes: &'a [u8],
+}
 
 /// Takes the lines of a key log (`SSLKEYLOGFILE`), see [`Config::key_log`](crate::dtls::Config::key_log).
 pub type KeyLog = Arc<dyn Fn(&KeyLogEntry) + Send + Sync>;
@@ -43,6 +63,10 @@ pub(crate) struct HubOptions {
     pub(crate) offers: Option<mpsc::Sender<Incoming>>,
     pub(crate) limits: QueueLimits,
     pub(crate) key_log: Option<KeyLog>,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) credentials: Credentials,
+    /// How many sessions are kept by their ID.
+    pub(crate) sessions: usize,
     pub(crate) steering: Option<Steering>,
     /// Where the sockets are bound, in their order.
     pub(crate) listening: Vec<SocketAddr>,
@@ -108,6 +132,7 @@ pub(crate) struct Hub {
     /// They wait for room in the kernel's buffer.
     blocked: bool,
     starvation: Starvation,
+    sessions: SessionStore,
     watcher: Watcher,
     errors: Vec<PathError>,
     handed: Vec<Handover>,
@@ -121,6 +146,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(options: HubOptions) -> (Self, Commands) {
         let (sender, commands) = mpsc::unbounded_channel();
+        let sessions = SessionStore::new(options.sessions);
         let hub = Self {
             commands,
             sender: sender.clone(),
@@ -132,6 +158,7 @@ impl Hub {
             sending: VecDeque::new(),
             blocked: false,
             starvation: Starvation::default(),
+            sessions,
             watcher: Watcher::default(),
             errors: Vec::new(),
             handed: Vec::new(),
@@ -146,6 +173,11 @@ impl Hub {
     pub(crate) fn watch(&mut self, io: &Io) {
         let sockets = io.sockets.iter().map(|port| Arc::clone(port.socket()));
         self.watcher = Watcher::start(sockets);
+    }
+
+    /// Who wants to see handshakes.
+    pub(crate) fn observer(&mut self) -> Option<Observer> {
+        self.options.observer.take()
     }
 
     /// Nobody owns a connection of this worker's or its fellows', or can get one.
@@ -197,7 +229,7 @@ impl Hub {
             Command::Accept(handle, offer) => self.accept(io, handle, offer),
             Command::Refuse(handle) => self.refuse(io, handle),
             Command::Retry(handle) => self.forget(io, handle),
-            Command::KeyAnswer(handle, key) => answer(io, handle, &key),
+            Command::KeyAnswer(handle, key) => self.on_key(io, handle, &key),
             Command::Connect(connect) => self.connect(io, *connect),
             Command::Rebind(socket, reply) => {
                 let outcome = self.rebind(io, socket);
@@ -252,6 +284,11 @@ impl Service for Hub {
     fn on_event(&mut self, io: &mut Io, connection: ConnectionHandle, event: Event) {
         match event {
             Event::PskRequested => self.psk_requested(io, connection),
+            Event::CredentialRequested => self.credential_requested(io, connection),
+            Event::SignatureRequested => self.signature_requested(io, connection),
+            Event::PeerCertificate => self.peer_certificate(io, connection),
+            Event::ResumptionRequested => self.resumption_requested(io, connection),
+            Event::NewSession(session) => self.new_session(connection, session),
             Event::Connected => self.connected(io, connection),
             Event::PathChanged => self.path_changed(io, connection),
             Event::Closed(reason) => self.closed(io, connection, reason),
@@ -260,8 +297,6 @@ impl Service for Hub {
                     log(&entry);
                 }
             }
-            // The configuration asks for none of the rest.
-            _ => {}
         }
     }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use lockgate_dtls::{CloseReason, ConnectionHandle};
 
 use super::{BATCH, Entry, FAIR_SHARE, Hub, Stage};
-use crate::Io;
 use crate::io::PortOptions;
 use crate::path_error::Watcher;
 use crate::port::Port;
 use crate::shared::Shared;
+use crate::{Error, Io};
 
 /// The least that a path takes, in bytes; what claims less is not believed. IPv4: what Linux believes (552); IPv6: what
 /// every link takes (RFC 8200 §5).
@@ -77,7 +77,11 @@ impl Hub {
         };
         match entry.stage {
             Stage::Handshaking(handshaking) => {
-                self.handshake_failed(connection, handshaking, reason.into());
+                let error = match &handshaking.client {
+                    Some(_) => Error::of_client(reason, &handshaking.papers),
+                    None => reason.into(),
+                };
+                self.handshake_failed(connection, handshaking, error);
             }
             Stage::Established {
                 shared,

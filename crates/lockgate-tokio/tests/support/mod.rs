@@ -1,6 +1,8 @@
 //! What the tests of listeners share.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod papers;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
