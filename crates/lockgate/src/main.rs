@@ -7,6 +7,7 @@ mod argv;
 mod demo;
 mod keygen;
 mod logging;
+mod nc;
 mod proxy;
 
 use std::{env, ffi::OsString, process::ExitCode};
@@ -33,6 +34,7 @@ fn command() -> Command {
         .about("DTLS for the Internet of Things")
         .subcommand_required(true)
         .subcommand(proxy::command())
+        .subcommand(nc::command())
         .subcommand(demo::command())
         .subcommand(keygen::command())
 }
@@ -56,6 +58,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some((proxy::NAME, flags)) => proxy::run(flags),
+        Some((nc::NAME, flags)) => nc::run(flags),
         Some((demo::NAME, flags)) => demo::run(flags),
         Some((keygen::NAME, flags)) => keygen::run(flags),
         // clap lets nothing else through.
