@@ -113,8 +113,8 @@ impl Single {
                 }
                 Event::Connected => self.established = true,
                 Event::Closed(reason) => self.closed = Some(reason),
-                // The configuration asks for none of the rest.
-                _ => {}
+                // Who is one alone has nobody to tell.
+                Event::PathChanged => {}
             }
         }
         Ok(())

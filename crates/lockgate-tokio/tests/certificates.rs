@@ -9,7 +9,7 @@ use lockgate_tokio::dtls::certificate::{CertificateError, CertificateType, Clien
 use lockgate_tokio::dtls::config::ProtocolList;
 use lockgate_tokio::dtls::crypto::{KeyType, SigningKey as _};
 use lockgate_tokio::dtls::wire::AlertDescription;
-use lockgate_tokio::dtls::{HandshakeError, Session};
+use lockgate_tokio::dtls::{CloseReason, HandshakeError, Session};
 use lockgate_tokio::webpki::{CredentialStore, KeyHash, Verifier, algorithms};
 use lockgate_tokio::{
     Client, ClientOptions, Connection, Credentials, Error, Listener, Options, StaticKeys, blocking,
@@ -179,6 +179,42 @@ async fn who_shows_a_certificate_can_be_sent_away() {
         ),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn who_shows_nothing_is_offered_when_all_else_is_done() {
+    let authority = Authority::new("CA");
+    for per_peer in [false, true] {
+        let options = server(one(&authority, "lock.example"), ClientAuth::None);
+        let (mut listener, address) = listen(options.socket_per_peer(per_peer));
+        let options = ClientOptions::with_credentials(
+            Credentials::new().trusting(authority.verifier()),
+            "lock.example",
+        );
+        let mut refused = in_time(Box::pin(connect(address, options.clone())))
+            .await
+            .unwrap();
+        in_time(listener.accept()).await.unwrap().refuse();
+        let end = in_time(refused.recv_bytes()).await.unwrap_err();
+        assert!(
+            matches!(end, Error::Closed(CloseReason::PeerClosed)),
+            "{end}"
+        );
+
+        let _forgotten = in_time(Box::pin(connect(address, options.clone())))
+            .await
+            .unwrap();
+        in_time(listener.accept()).await.unwrap().retry();
+        let statistics = in_time(listener.statistics()).await;
+        assert_eq!((statistics.connections, statistics.peer_sockets), (0, 0));
+
+        // What it says before it is accepted is not lost.
+        let mut early = in_time(Box::pin(connect(address, options))).await.unwrap();
+        in_time(early.send(b"early")).await.unwrap();
+        let incoming = in_time(listener.accept()).await.unwrap();
+        let mut accepted = in_time(incoming.accept()).await.unwrap();
+        assert_eq!(in_time(accepted.recv_bytes()).await.unwrap(), &b"early"[..]);
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use lockgate_dtls::{ConnectionHandle, HandshakeError, Session};
+use lockgate_dtls::{CloseReason, ConnectionHandle, HandshakeError, Session};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -99,8 +99,8 @@ impl Handshaking {
     }
 
     /// One that a peer began.
-    fn of_peer() -> Self {
-        Self {
+    fn of_peer() -> Box<Self> {
+        Box::new(Self {
             outcome: Outcome::Unasked,
             identity: Vec::new(),
             server_name: Vec::new(),
@@ -109,7 +109,7 @@ impl Handshaking {
             papers: Papers::default(),
             question: Question::None,
             accepted: false,
-        }
+        })
     }
 }
 
@@ -322,7 +322,21 @@ impl Hub {
     /// Forgets a peer without a word.
     pub(super) fn forget(&mut self, io: &mut Io, connection: ConnectionHandle) {
         io.endpoint().discard(connection);
-        self.remove(connection);
+        if let Some(Entry {
+            stage:
+                Stage::Established {
+                    shared,
+                    path,
+                    socket,
+                },
+            ..
+        }) = self.remove(connection)
+        {
+            // It was offered when its handshake was complete.
+            self.is_no_longer_at(connection, path.remote());
+            self.close_peer_socket(io, connection, &path, socket);
+            shared.end(CloseReason::Local);
+        }
     }
 
     pub(super) fn connect(&mut self, io: &mut Io, connect: Connect) {
@@ -356,17 +370,15 @@ impl Hub {
             Err(error) => return drop(connect.reply.send(Err(error.into()))),
         };
         let (owner, outcome) = oneshot::channel();
-        let handshaking = Handshaking {
-            outcome: Outcome::To(owner),
-            identity: connect.identity,
-            server_name: connect.server_name,
-            client: Some(Client {
-                psk: connect.psk,
-                path,
-                expected: connect.expected,
-            }),
-            ..Handshaking::of_peer()
-        };
+        let mut handshaking = Handshaking::of_peer();
+        handshaking.outcome = Outcome::To(owner);
+        handshaking.identity = connect.identity;
+        handshaking.server_name = connect.server_name;
+        handshaking.client = Some(Client {
+            psk: connect.psk,
+            path,
+            expected: connect.expected,
+        });
         self.insert(handle, Stage::Handshaking(handshaking));
         self.is_at(handle, server);
         let pending = Pending {
@@ -384,12 +396,10 @@ impl Hub {
     pub(super) fn refused(&mut self, io: &mut Io, connection: ConnectionHandle) {
         // A server that restarts comes back; one that was never there does not.
         if let Some(Entry {
-            stage:
-                Stage::Handshaking(Handshaking {
-                    client: Some(_), ..
-                }),
+            stage: Stage::Handshaking(handshaking),
             ..
         }) = self.entry(connection)
+            && handshaking.client.is_some()
         {
             let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
             self.give_up(io, connection, refused.into());
@@ -468,7 +478,7 @@ impl Hub {
     pub(super) fn handshake_failed(
         &mut self,
         connection: ConnectionHandle,
-        handshaking: Handshaking,
+        handshaking: Box<Handshaking>,
         error: Error,
     ) {
         if let Some(client) = &handshaking.client {

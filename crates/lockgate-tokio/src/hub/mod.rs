@@ -102,7 +102,7 @@ impl Census {
 }
 
 enum Stage {
-    Handshaking(Handshaking),
+    Handshaking(Box<Handshaking>),
     Established {
         shared: Arc<Shared>,
         path: Path,

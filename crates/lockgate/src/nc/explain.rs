@@ -87,6 +87,32 @@ fn handshake(args: &NcArgs, error: HandshakeError, sent: u64) -> String {
     }
 }
 
+/// Why a peer of a listener did not get in.
+pub(super) fn peer(error: &Error) -> String {
+    let Error::Handshake(error) = error else {
+        return error.to_string();
+    };
+    match *error {
+        HandshakeError::Timeout(Timeout {
+            waiting_for: WaitingFor::Finished,
+            undecryptable: 1..,
+        })
+        | HandshakeError::PeerMisbehaved(PeerMisbehaved::IncorrectFinished) => WRONG_KEY.into(),
+        HandshakeError::UnknownPskIdentity { .. } => {
+            "it has an identity that we do not know: check --psk-identity".into()
+        }
+        HandshakeError::PeerAlert(
+            alert @ (Alert::UNKNOWN_CA
+            | Alert::BAD_CERTIFICATE
+            | Alert::CERTIFICATE_EXPIRED
+            | Alert::CERTIFICATE_UNKNOWN
+            | Alert::UNSUPPORTED_CERTIFICATE),
+        ) => format!("it does not believe our certificate ({alert}): check --cert"),
+        HandshakeError::Certificate(e) => format!("{e}{}", remedy(e)),
+        e => e.to_string(),
+    }
+}
+
 fn remedy(error: CertificateError) -> &'static str {
     match error {
         CertificateError::UnknownIssuer => ": give its authority with --cafile",

@@ -168,7 +168,7 @@ impl<'a> Peers<'a> {
                             }
                         }
                         Err(error) if !args.quiet => {
-                            eprintln!("lockgate nc: {}", explain::connecting(args, peer, &error, 0));
+                            eprintln!("lockgate nc: {peer}: {}", explain::peer(&error));
                         }
                         Err(_) => {}
                     }

@@ -1,4 +1,4 @@
-//! `lockgate nc` as a program: against itself, OpenSSL and GnuTLS, and what it says when things go wrong.
+//! `lockgate nc` as a program: against itself, OpenSSL and `gnutls`, and what it says when things go wrong.
 
 mod failures;
 mod itself;

@@ -1,4 +1,4 @@
-//! Against `openssl` and GnuTLS, in both roles.
+//! Against `openssl` and `gnutls`, in both roles.
 
 use crate::process::{Process, free_port};
 use crate::{PSK, Papers};
