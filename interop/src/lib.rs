@@ -9,6 +9,8 @@
 //! - [`Echo`]: the plain UDP backend.
 //! - [`Relay`]: the network between: loses, repeats, reorders and delays by a seed, changes ports as a NAT does, and
 //!   remembers what it saw.
+//! - [`ours`]: our own end, with every option of the engine, and [`papers`] for it and for others.
+//! - [`table`]: which combinations of peer, suite, credential and link work.
 //! - [`peers`]: how each peer is called, and what to do when it is missing.
 //!
 //! Everything here panics when something does not come in time: that is how a test fails.
@@ -18,10 +20,13 @@
 )]
 
 mod backend;
+pub mod ours;
+pub mod papers;
 pub mod peers;
 mod process;
 mod proxy;
 mod relay;
+pub mod table;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;

@@ -43,18 +43,29 @@ fn missing(program: &str, remedy: &str) {
     println!("SKIPPED: there is no {program} ({remedy})");
 }
 
-/// The program `mbedtls-peer`: what `LOCKGATE_MBEDTLS_PEER` names, or what `./test --only peers` has built. For `None`, see
-/// [`available`].
-pub fn mbedtls() -> Option<String> {
-    let program = std::env::var_os("LOCKGATE_MBEDTLS_PEER").map_or_else(
-        || programs().join("../peers/debug/mbedtls-peer"),
-        PathBuf::from,
-    );
+/// A program of `interop/peers`: what `LOCKGATE_PEERS` has in its folder, or what `./test --only peers` has built.
+///
+/// # Errors
+/// How to get it.
+pub fn built(name: &str) -> Result<String, String> {
+    let folder = std::env::var_os("LOCKGATE_PEERS")
+        .map_or_else(|| programs().join("../peers/debug"), PathBuf::from);
+    let program = folder.join(name);
     if program.exists() {
-        return Some(program.into_os_string().into_string().expect("UTF-8"));
+        return Ok(program.into_os_string().into_string().expect("UTF-8"));
     }
-    missing("mbedtls-peer", "./test --only peers builds it");
-    None
+    Err(format!(
+        "there is no {name} (./test --only peers builds it)"
+    ))
+}
+
+/// The program `mbedtls-peer`; for `None`, see [`available`].
+pub fn mbedtls() -> Option<String> {
+    let program = built("mbedtls-peer").ok();
+    if program.is_none() {
+        missing("mbedtls-peer", "./test --only peers builds it");
+    }
+    program
 }
 
 /// OpenSSL is there; see [`available`].

@@ -20,11 +20,13 @@ pub fn lockgate() -> &'static str {
     PROGRAM.get_or_init(|| std::env::var("LOCKGATE_BIN").unwrap_or_else(|_| build()))
 }
 
-/// Where cargo puts programs: `target/PROFILE`, two levels above this test.
+/// Where cargo puts programs: `target/PROFILE`. Tests are one level below.
 pub(crate) fn programs() -> PathBuf {
-    let mut folder = std::env::current_exe().expect("the path of this test");
+    let mut folder = std::env::current_exe().expect("the path of this program");
     folder.pop();
-    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
     folder
 }
 

@@ -23,6 +23,8 @@ pub struct Link {
     pub reorder: u16,
     /// How long every datagram takes.
     pub delay: Duration,
+    /// Longer datagrams are lost, in bytes of UDP payload; 0 for none.
+    pub limit: usize,
 }
 
 impl Link {
@@ -34,6 +36,7 @@ impl Link {
             duplicate: 50,
             reorder: 100,
             delay: Duration::from_millis(5),
+            limit: 0,
         }
     }
 }
@@ -189,7 +192,8 @@ impl State {
     fn take(&mut self, direction: Direction, datagram: &[u8]) {
         let link = self.link;
         // Drawn in any case, so that one outcome does not shift the others.
-        let lost = self.happens(link.loss);
+        let too_long = link.limit != 0 && datagram.len() > link.limit;
+        let lost = self.happens(link.loss) || too_long;
         let twice = self.happens(link.duplicate);
         let late = self.happens(link.reorder);
         self.seen.push(Seen {

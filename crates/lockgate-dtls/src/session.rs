@@ -45,7 +45,7 @@ pub enum PeerIdentity<'a> {
         /// Names the key; on a client empty, because servers have no name of their own there.
         identity: &'a [u8],
         /// SHA-256 of the key, by which a server that resumes a session tells whether the identity still has the same
-        /// one. Zeros on a client, without resumption, and before the key is known.
+        /// one. As secret as the key, if that is one to be guessed. Zeros on a client, without resumption, and before the key is known.
         key_hash: [u8; 32],
     },
     /// A certificate or raw public key.

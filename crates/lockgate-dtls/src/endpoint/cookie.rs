@@ -1,4 +1,4 @@
-//! Stateless cookies (RFC 6347 §4.2.1): a MAC over the client's address and everything its `ClientHello` says.
+//! Stateless cookies (RFC 6347 §4.2.1): a MAC over the client's address and what its `ClientHello` must say again.
 
 use core::time::Duration;
 
@@ -122,14 +122,16 @@ fn cookie<H: Hmac, A: Address>(
 ) -> [u8; COOKIE_LEN] {
     let mut bytes = [0; MAX_ADDRESS_LEN];
     let len = address.write(&mut bytes);
-    // Everything but the cookie: a second ClientHello that differs from the first has no valid one.
+    // What a client must repeat: version, random, session_id, then cipher_suites and compression_methods. Extensions are not
+    // among it, and wolfSSL puts those of a second ClientHello with a ticket into another order.
     let before = 2 + RANDOM_LEN + 1 + hello.session_id.len();
     let after = before + 1 + hello.cookie.len();
+    let extensions = after + 2 + hello.cipher_suites.len() + 1 + hello.compression_methods.len();
     let parts = [
         &[len as u8],
         bytes.get(..len).unwrap_or_default(),
         body.get(..before).unwrap_or_default(),
-        body.get(after..).unwrap_or_default(),
+        body.get(after..extensions).unwrap_or_default(),
     ];
     let mac = key.sign(&parts);
     let mut cookie = [0; COOKIE_LEN];

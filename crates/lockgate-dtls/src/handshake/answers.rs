@@ -19,8 +19,6 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         let mut parts = self.layout.split(self.buffer.as_mut());
         match step(&mut self.core, cx, &mut parts.scratch) {
             Ok(()) => {
-                #[cfg(feature = "resumption")]
-                self.open_early(cx);
                 self.process_ready(cx);
                 Ok(())
             }

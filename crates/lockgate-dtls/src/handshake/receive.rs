@@ -259,6 +259,14 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             }
             self.after(step);
         }
+        // The keys may be there only now.
+        #[cfg(feature = "resumption")]
+        if self.core.keys.is_some()
+            && !self.core.is_paused()
+            && !matches!(self.core.state, State::Failed(_) | State::Established)
+        {
+            self.open_early(cx);
+        }
     }
 
     pub(super) fn after(&mut self, step: Result<(), HandshakeError>) {
