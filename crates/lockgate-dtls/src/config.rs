@@ -254,7 +254,7 @@ pub struct Config {
     pub padding: Padding,
     /// How much one key may protect.
     pub aead_limits: AeadLimits,
-    /// Hand out [`Event::KeyLog`](crate::Event::KeyLog) when keys are made. Default off. Needs feature `key-log`.
+    /// Hand out `Event::KeyLog` when keys are made. Default off. Needs feature `key-log`.
     pub key_log: bool,
 }
 

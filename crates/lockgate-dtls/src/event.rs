@@ -1,11 +1,15 @@
 //! What a connection tells its caller.
 
+#[cfg(feature = "key-log")]
 use core::fmt;
 
+#[cfg(feature = "key-log")]
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::CloseReason;
+#[cfg(feature = "key-log")]
 use crate::key_schedule::MASTER_SECRET_LEN;
+#[cfg(feature = "key-log")]
 use crate::wire::RANDOM_LEN;
 
 /// What happened to one connection.
@@ -41,9 +45,11 @@ pub enum Event {
     /// The connection is over.
     Closed(CloseReason),
     /// Keys were made, and [`Config::key_log`](crate::Config::key_log) asks to see them.
+    #[cfg(feature = "key-log")]
     KeyLog(KeyLogEntry),
 }
 
+#[cfg(feature = "key-log")]
 /// A line for a key log file, such as Wireshark reads it.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct KeyLogEntry {
@@ -52,8 +58,8 @@ pub struct KeyLogEntry {
     secret: [u8; MASTER_SECRET_LEN],
 }
 
+#[cfg(feature = "key-log")]
 impl KeyLogEntry {
-    #[cfg(feature = "key-log")]
     pub(crate) const fn new(
         client_random: &[u8; RANDOM_LEN],
         secret: &[u8; MASTER_SECRET_LEN],
@@ -80,6 +86,7 @@ impl KeyLogEntry {
     }
 }
 
+#[cfg(feature = "key-log")]
 impl fmt::Debug for KeyLogEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyLogEntry").finish_non_exhaustive()
@@ -121,6 +128,7 @@ impl From<Request> for Event {
 pub(crate) struct EventFlags {
     pub(crate) request: Option<Request>,
     pub(crate) connected: bool,
+    #[cfg(feature = "key-log")]
     pub(crate) key_log: Option<KeyLogEntry>,
     /// The end has been told (used where there is no queue of events).
     pub(crate) closed_told: bool,
@@ -131,6 +139,7 @@ impl EventFlags {
     pub(crate) const NONE: Self = Self {
         request: None,
         connected: false,
+        #[cfg(feature = "key-log")]
         key_log: None,
         closed_told: false,
     };

@@ -62,7 +62,9 @@ pub use error::{
     ApiError, CloseReason, HandshakeError, Limit, PeerIncompatible, PeerMisbehaved, SendError,
     Timeout, WaitingFor,
 };
-pub use event::{Event, KeyLogEntry};
+pub use event::Event;
+#[cfg(feature = "key-log")]
+pub use event::KeyLogEntry;
 pub use handshake::{MAX_SCRATCH_LEN, MIN_CLIENT_SCRATCH_LEN, MIN_SCRATCH_LEN};
 #[cfg(feature = "resumption")]
 pub use session::PeerIdentity;

@@ -189,23 +189,31 @@ impl fmt::Display for CipherSuite {
     }
 }
 
-/// How a suite agrees on its secret, and what proves the server.
+/// How a suite agrees on its secret, and what proves the server. Without feature `certificates` there is one way, which
+/// takes no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyExchangeAlgorithm {
     /// A pre-shared key alone (RFC 4279)
     Psk,
     /// A pre-shared key and ephemeral Diffie-Hellman (RFC 5489)
+    #[cfg(feature = "certificates")]
     EcdhePsk,
     /// Ephemeral Diffie-Hellman, signed with ECDSA or `EdDSA` (RFC 8422)
+    #[cfg(feature = "certificates")]
     EcdheEcdsa,
     /// Ephemeral Diffie-Hellman, signed with RSA (RFC 8422)
+    #[cfg(feature = "certificates")]
     EcdheRsa,
 }
 
 impl KeyExchangeAlgorithm {
     /// Whether there is a pre-shared key.
     pub const fn uses_psk(self) -> bool {
-        matches!(self, Self::Psk | Self::EcdhePsk)
+        match self {
+            Self::Psk => true,
+            #[cfg(feature = "certificates")]
+            other => matches!(other, Self::EcdhePsk),
+        }
     }
 
     /// Whether there is an ephemeral key exchange.

@@ -115,8 +115,9 @@ fn a_session_sleeps_and_wakes_behind_another_port() {
         assert_eq!(device.status(), Status::Closed);
         len
     };
-    // 197 bytes; 112 more where the tests of other crates in the same build switch exporter secrets on.
-    assert!(len < 320, "{len}");
+    // 199 bytes; 112 more where the tests of other crates in the same build switch exporter secrets on, and 16 for the
+    // wider window of a server.
+    assert!(len < 336, "{len}");
     wire.0.borrow_mut().device_port = 50_000;
     device!(device, wire);
     device.wake(&mut store, &key, &blob[..len], 3).unwrap();

@@ -3,16 +3,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use lockgate_aws_lc::AwsLc;
-use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
-use lockgate_dtls::{
-    ApiError, CloseReason, Config, ConfigError, ConnectionHandle, ConnectionInfo, Datagram,
-    EndpointConfig, Event, HandshakeError, Received, SendError,
-};
+use lockgate_dtls::{Config, ConnectionInfo};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use crate::{Clock, Endpoint, MAX_DATAGRAM_LEN, Path};
+use crate::single::Single;
+use crate::{Error, Path};
 
 /// What a [`Client`] connects with. `Debug` does not show the key.
 #[derive(Clone)]
@@ -51,85 +47,33 @@ impl std::fmt::Debug for ClientOptions {
 }
 
 /// Why a client could not go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The socket failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// An option is out of range.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The identity or the key has a length that cannot be, or the like.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// The handshake did not complete.
-    #[error(transparent)]
-    Handshake(HandshakeError),
-    /// The payload could not be sealed.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The connection is over.
-    #[error(transparent)]
-    Closed(CloseReason),
-}
+pub type ClientError = Error;
 
-/// An established connection.
+/// An established connection that needs no other task: the one who calls it runs it.
 pub struct Client {
-    endpoint: Endpoint,
-    connection: ConnectionHandle,
+    single: Box<Single>,
     socket: UdpSocket,
-    server: SocketAddr,
-    clock: Clock,
-    options: ClientOptions,
-    incoming: Box<[u8]>,
-    outgoing: Box<[u8]>,
-    established: bool,
-    closed: Option<CloseReason>,
 }
 
 impl Client {
     /// Runs the handshake with `server`. A port that nobody listens on is an error at once, where ICMP tells.
     pub async fn connect(server: SocketAddr, options: ClientOptions) -> Result<Self, ClientError> {
-        let clock = Clock::start();
-        let config = EndpointConfig {
-            config: options.config,
-            server: false,
-            max_connections: 1,
-            key_cache: 1,
-            ..EndpointConfig::default()
-        };
-        let mut endpoint = Endpoint::new(AwsLc, clock.now(), config)?;
         let socket = open(server, options.bind).await?;
-        let path = Path::new(server, 0);
-        let connection = endpoint.connect(clock.now(), path, &options.server_name)?;
-        let mut client = Self {
-            endpoint,
-            connection,
-            socket,
-            server,
-            clock,
-            options,
-            incoming: vec![0; MAX_DATAGRAM_LEN].into(),
-            outgoing: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
-            established: false,
-            closed: None,
-        };
-        while !client.established {
-            client.turn(None).await?;
+        let single = Single::connect(server, options)?;
+        let mut client = Self { single, socket };
+        loop {
+            client.settle().await?;
+            if client.single.established {
+                return Ok(client);
+            }
+            client.single.end()?;
+            client.wait().await?;
         }
-        Ok(client)
     }
 
     /// Sends one datagram as one record.
     pub async fn send(&mut self, payload: &[u8]) -> Result<(), ClientError> {
-        if let Some(reason) = self.closed {
-            return Err(ClientError::Closed(reason));
-        }
-        let (record, _) = self
-            .endpoint
-            .send(self.connection, payload, &mut self.outgoing)?;
-        let record = &self.outgoing[record];
+        let record = self.single.seal(payload)?;
         match self.socket.send(record).await {
             // An earlier datagram's ICMP error took this one's place.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -144,30 +88,33 @@ impl Client {
     /// ended the connection. A future that is dropped loses nothing that came.
     pub async fn recv(&mut self, out: &mut [u8]) -> Result<usize, ClientError> {
         loop {
-            if let Some(len) = self.turn(Some(&mut *out)).await? {
+            self.settle().await?;
+            if let Some(len) = self.single.read(out) {
                 return Ok(len);
             }
+            self.single.end()?;
+            self.wait().await?;
         }
     }
 
     /// Goes on from another local port, as if a NAT had forgotten us; the session stays. Returns the new address. The
     /// server follows with the next record when it gave out a connection ID.
     pub async fn rebind(&mut self) -> Result<SocketAddr, ClientError> {
-        let bind = self.options.bind.map(|bind| (bind.ip(), 0).into());
+        let bind = self.single.options.bind.map(|bind| (bind.ip(), 0).into());
         // The old socket lives until the new one is there, so that it gets another port.
-        self.socket = open(self.server, bind).await?;
+        self.socket = open(self.single.server, bind).await?;
         Ok(self.socket.local_addr()?)
     }
 
     /// Says goodbye.
     pub async fn close(mut self) -> Result<(), ClientError> {
-        self.endpoint.close(self.connection);
-        self.flush().await
+        self.single.close();
+        self.settle().await
     }
 
     /// What was agreed; `None` after the end.
     pub fn info(&self) -> Option<ConnectionInfo<Path>> {
-        self.endpoint.info(self.connection)
+        self.single.info()
     }
 
     /// Where we are.
@@ -175,46 +122,49 @@ impl Client {
         self.socket.local_addr()
     }
 
-    /// Waits for a datagram or a timer, whichever is first, and acts on it. Returns the length of application data in
-    /// `out`; without `out` there is nothing to wait for once the handshake is complete.
-    async fn turn(&mut self, out: Option<&mut [u8]>) -> Result<Option<usize>, ClientError> {
-        self.follow_events()?;
-        self.flush().await?;
-        if let Some(reason) = self.closed {
-            return Err(match reason {
-                CloseReason::HandshakeFailed(error) => ClientError::Handshake(error),
-                reason => ClientError::Closed(reason),
-            });
+    /// Hears what happened and sends what is due.
+    async fn settle(&mut self) -> Result<(), ClientError> {
+        self.single.follow_events()?;
+        let established = self.single.established;
+        while let Some(datagram) = self.single.next_transmit() {
+            match self.socket.send(datagram).await {
+                Err(error) if !established && error.kind() == io::ErrorKind::ConnectionRefused => {
+                    return Err(error.into());
+                }
+                // What does not get out is lost, as datagrams are; a handshake repeats it.
+                _ => {}
+            }
         }
-        if self.established && out.is_none() {
-            return Ok(None);
-        }
+        Ok(())
+    }
+
+    /// Waits for a datagram or a timer, whichever is first, and acts on it.
+    async fn wait(&mut self) -> Result<(), ClientError> {
         // An ICMP error alone makes no socket readable.
         let ready = self.socket.ready(Interest::READABLE | Interest::ERROR);
-        let ready = match self.endpoint.poll_timeout() {
+        let ready = match self.single.timeout() {
             Some(at) => {
-                let in_time = tokio::time::timeout_at(self.clock.timer(at), ready).await;
+                let in_time = tokio::time::timeout_at(self.single.clock.timer(at), ready).await;
                 let Ok(ready) = in_time else {
-                    self.endpoint.handle_timeout(self.clock.now());
-                    return Ok(None);
+                    self.single.handle_timeout();
+                    return Ok(());
                 };
                 ready?
             }
             None => ready.await?,
         };
-        if ready.is_error() && self.take_error() && !self.established {
+        if ready.is_error() && self.take_error() && !self.single.established {
             return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
         }
-        let len = match self.socket.try_recv(&mut self.incoming) {
-            Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        match self.socket.try_recv(&mut self.single.incoming) {
+            Ok(len) => self.single.take_in(len),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // A server that restarts comes back; one that was never there does not.
-            Err(error) if self.established && error.kind() == io::ErrorKind::ConnectionRefused => {
-                return Ok(None);
-            }
+            Err(error)
+                if self.single.established && error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => return Err(error.into()),
-        };
-        Ok(self.take_in(len, out.unwrap_or_default()))
+        }
+        Ok(())
     }
 
     /// Whether an ICMP error is waiting that says "nobody listens there". Whatever waits is taken, or the socket would
@@ -225,59 +175,6 @@ impl Client {
             error.ok_or_else(|| io::ErrorKind::WouldBlock.into())
         });
         refused.is_ok_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    }
-
-    /// Takes one datagram in. Of several application records in it only the first is kept; no peer of ours sends such.
-    fn take_in(&mut self, len: usize, out: &mut [u8]) -> Option<usize> {
-        let now = self.clock.now();
-        let path = Path::new(self.server, 0);
-        let mut datagram = Datagram::new(&mut self.incoming[..len]);
-        let mut taken = None;
-        while let Some(received) = self.endpoint.handle(now, path, &mut datagram) {
-            if let Received::Application { payload, .. } = received
-                && taken.is_none()
-            {
-                let payload = &datagram.bytes()[payload];
-                let len = payload.len().min(out.len());
-                out[..len].copy_from_slice(&payload[..len]);
-                taken = Some(len);
-            }
-        }
-        taken
-    }
-
-    fn follow_events(&mut self) -> Result<(), ClientError> {
-        while let Some((_, event)) = self.endpoint.poll_event() {
-            match event {
-                Event::PskRequested => self.endpoint.provide_identity(
-                    self.clock.now(),
-                    self.connection,
-                    &self.options.identity,
-                    &self.options.psk,
-                )?,
-                Event::Connected => self.established = true,
-                Event::Closed(reason) => self.closed = Some(reason),
-                // Its configuration asks for none of the rest.
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), ClientError> {
-        let now = self.clock.now();
-        while let Some(next) = self.endpoint.poll_transmit(now, &mut self.outgoing) {
-            match self.socket.send(&self.outgoing[..next.len]).await {
-                Err(error)
-                    if !self.established && error.kind() == io::ErrorKind::ConnectionRefused =>
-                {
-                    return Err(error.into());
-                }
-                // What does not get out is lost, as datagrams are; a handshake repeats it.
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }
 

@@ -31,6 +31,13 @@ impl DropCounters {
         self.0.iter().sum()
     }
 
+    /// Adds what another one has counted.
+    pub fn add_all(&mut self, other: &Self) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count += more;
+        }
+    }
+
     /// The reasons that occurred, with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL
@@ -72,6 +79,21 @@ pub struct IoCounters {
     pub stateless_replies: u64,
     /// Records that led nowhere.
     pub dropped: DropCounters,
+}
+
+impl IoCounters {
+    /// Adds what another driver has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.received_bytes += other.received_bytes;
+        self.sent += other.sent;
+        self.sent_bytes += other.sent_bytes;
+        self.receive_errors += other.receive_errors;
+        self.send_errors += other.send_errors;
+        self.send_blocked += other.send_blocked;
+        self.stateless_replies += other.stateless_replies;
+        self.dropped.add_all(&other.dropped);
+    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lockgate_dtls::{
-    ConfigError, ConnectionHandle, Datagram, EndpointConfig, Event, Instant, Received,
+    ConfigError, ConnectionHandle, Datagram, DropReason, EndpointConfig, Event, Instant, Received,
 };
 use tokio::time::Sleep;
 
-use crate::io::{count, transmit};
-use crate::{Io, MAX_DATAGRAM_LEN, MAX_SOCKETS, Path};
+use crate::io::{PortOptions, count};
+use crate::{Io, MAX_DATAGRAM_LEN, MAX_SOCKETS, Path, PathError, path_error, peers};
 
 /// How many datagrams of one socket are taken before anything else has its turn.
 const BATCH: usize = 64;
@@ -32,6 +32,19 @@ pub trait Service {
     /// is to tell comes as events, afterwards.
     fn on_progress(&mut self, io: &mut Io, connection: ConnectionHandle, path: Path) {
         let _ = (io, connection, path);
+    }
+
+    /// A record led nowhere; `rest` is its datagram from that record on, as it came. `true` when the service has seen to
+    /// all of `rest`, which then is not counted as dropped.
+    fn on_dropped(&mut self, io: &mut Io, path: Path, reason: DropReason, rest: &[u8]) -> bool {
+        let _ = (io, path, reason, rest);
+        false
+    }
+
+    /// The network said what became of a datagram of ours. Only a driver that listens to it hears of it: that of
+    /// [`Listener`](crate::Listener) and [`Connector`](crate::Connector).
+    fn on_path_error(&mut self, io: &mut Io, error: PathError) {
+        let _ = (io, error);
     }
 
     /// Whether sources of the service's own (other sockets, channels) have something for [`Service::on_ready`].
@@ -84,6 +97,9 @@ struct Ready {
     /// One bit for each socket.
     sockets: u64,
     service: bool,
+    peers: bool,
+    /// What the kernel had no room for may be tried again.
+    held: bool,
 }
 
 impl<S: Service> Driver<S> {
@@ -94,11 +110,20 @@ impl<S: Service> Driver<S> {
         config: EndpointConfig,
         service: S,
     ) -> Result<Self, DriverError> {
+        Self::with_options(sockets, config, PortOptions::default(), service)
+    }
+
+    pub(crate) fn with_options(
+        sockets: Vec<std::net::UdpSocket>,
+        config: EndpointConfig,
+        options: PortOptions,
+        service: S,
+    ) -> Result<Self, DriverError> {
         if sockets.len() > MAX_SOCKETS {
             return Err(io::Error::other("too many sockets").into());
         }
         Ok(Self {
-            io: Io::new(sockets, config)?,
+            io: Io::new(sockets, config, options)?,
             service,
             incoming: vec![0; MAX_DATAGRAM_LEN].into(),
         })
@@ -126,7 +151,13 @@ impl<S: Service> Driver<S> {
                     self.receive_batch(number);
                 }
             }
-            let flow = if ready.service {
+            if ready.peers {
+                self.receive_from_peers();
+            }
+            if ready.held {
+                self.io.send_held();
+            }
+            let flow = if ready.service || ready.held {
                 self.service.on_ready(&mut self.io)
             } else {
                 ControlFlow::Continue(())
@@ -178,12 +209,15 @@ impl<S: Service> Driver<S> {
             }
         }
         ready.service = self.service.poll_ready(cx).is_ready();
+        let peers = self.io.peers.as_ref();
+        ready.peers = peers.is_some_and(|peers| peers.poll_ready(cx).is_ready());
+        ready.held = self.io.poll_held(cx).is_ready();
         let mut timed_out = false;
         if armed.is_some() && sleep.poll(cx).is_ready() {
             *armed = None;
             timed_out = true;
         }
-        if ready.sockets != 0 || ready.service || timed_out {
+        if ready.sockets != 0 || ready.service || ready.peers || ready.held || timed_out {
             Poll::Ready(ready)
         } else {
             Poll::Pending
@@ -196,45 +230,64 @@ impl<S: Service> Driver<S> {
                 return;
             };
             match socket.try_recv(&mut self.incoming, &mut self.io.control, number as u8) {
-                Ok((len, path)) => {
-                    self.io.counters.received += 1;
-                    self.io.counters.received_bytes += len as u64;
-                    self.receive(path, len);
-                }
+                Ok((len, path)) => self.receive(path, len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.io.counters.receive_errors += 1,
+                Err(_) => {
+                    self.io.counters.receive_errors += 1;
+                    socket.take_errors(&mut self.io.path_errors);
+                }
+            }
+        }
+    }
+
+    /// Takes a bounded number of datagrams from sockets of single peers.
+    fn receive_from_peers(&mut self) {
+        let mut ready = [0; peers::BATCH];
+        let peers = self.io.peers.as_ref();
+        let count = peers.map_or(0, |peers| peers.ready(&mut ready));
+        for &index in &ready[..count] {
+            self.receive_from_peer(index);
+        }
+    }
+
+    fn receive_from_peer(&mut self, index: usize) {
+        for first in [true, false, false, false] {
+            // Asked each time: what one datagram leads to may close the socket or connect it again.
+            let peer = self.io.peers.as_ref().and_then(|peers| peers.at(index));
+            let Some((socket, path)) = peer else { return };
+            match socket.recv_from(&mut self.incoming) {
+                Ok((len, from)) => {
+                    // Taken before the socket was connected, it can be from anybody.
+                    let came_on = Path::with_local(from, path.local(), path.socket());
+                    self.io.stray = came_on != path;
+                    self.receive(came_on, len);
+                    self.io.stray = false;
+                }
+                Err(error) => {
+                    let nothing = error.kind() == io::ErrorKind::WouldBlock;
+                    self.io.counters.receive_errors += u64::from(!nothing);
+                    if first || !nothing {
+                        // A waiting report keeps the socket ready until it is taken.
+                        path_error::take(&*socket, &mut self.io.path_errors);
+                    }
+                    if nothing {
+                        return;
+                    }
+                }
             }
         }
     }
 
     /// Takes in the datagram of `len` bytes that came on `path`.
     fn receive(&mut self, path: Path, len: usize) {
-        let mut datagram = Datagram::new(&mut self.incoming[..len]);
-        while let Some(received) = self.io.endpoint.handle(self.io.now, path, &mut datagram) {
-            if let Received::Progress(connection) = received {
-                self.service.on_progress(&mut self.io, connection, path);
-            }
-            while let Some((connection, event)) = self.io.endpoint.poll_event() {
-                self.service.on_event(&mut self.io, connection, event);
-            }
-            match received {
-                Received::Application {
-                    connection,
-                    payload,
-                } => {
-                    let payload = &mut datagram.bytes()[payload];
-                    self.service
-                        .on_application(&mut self.io, connection, payload);
-                }
-                Received::Progress(_) | Received::Kept => {}
-                Received::Reply(answer) => {
-                    self.io.counters.stateless_replies += 1;
-                    let answer = &datagram.bytes()[answer];
-                    transmit(&self.io.sockets, &mut self.io.counters, &path, answer);
-                }
-                Received::Dropped { reason, .. } => self.io.counters.dropped.add(reason),
-            }
-        }
+        self.io.counters.received += 1;
+        self.io.counters.received_bytes += len as u64;
+        receive(
+            &mut self.io,
+            &mut self.service,
+            path,
+            &mut self.incoming[..len],
+        );
     }
 
     fn act_on_deadlines(&mut self) {
@@ -262,8 +315,48 @@ impl<S: Service> Driver<S> {
     fn settle(&mut self) {
         loop {
             self.tell_events();
+            while let Some(error) = self.io.path_errors.pop() {
+                self.service.on_path_error(&mut self.io, error);
+            }
             if !self.io.transmit_next() {
                 return;
+            }
+        }
+    }
+}
+
+/// Takes in a datagram that came on `path`.
+pub(crate) fn receive<S: Service>(io: &mut Io, service: &mut S, path: Path, bytes: &mut [u8]) {
+    let mut datagram = Datagram::new(bytes);
+    loop {
+        let start = datagram.consumed();
+        let Some(received) = io.endpoint.handle(io.now, path, &mut datagram) else {
+            return;
+        };
+        if let Received::Progress(connection) = received {
+            service.on_progress(io, connection, path);
+        }
+        while let Some((connection, event)) = io.endpoint.poll_event() {
+            service.on_event(io, connection, event);
+        }
+        match received {
+            Received::Application {
+                connection,
+                payload,
+            } => {
+                let payload = &mut datagram.bytes()[payload];
+                service.on_application(io, connection, payload);
+            }
+            Received::Progress(_) | Received::Kept => {}
+            Received::Reply(answer) => {
+                io.counters.stateless_replies += 1;
+                io.transmit(&path, &datagram.bytes()[answer]);
+            }
+            Received::Dropped { reason, .. } => {
+                if service.on_dropped(io, path, reason, &datagram.bytes()[start..]) {
+                    return;
+                }
+                io.counters.dropped.add(reason);
             }
         }
     }

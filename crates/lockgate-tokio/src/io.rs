@@ -2,22 +2,45 @@
 
 use std::io;
 use std::ops::Range;
+use std::task::{Context, Poll};
 
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::{ConnectionHandle, EndpointConfig, Instant, SendError};
 
-use crate::listener::{Control, Listener};
-use crate::{Clock, DriverError, Endpoint, IoCounters, MAX_DATAGRAM_LEN, Path};
+use crate::peers::Peers;
+use crate::port::{Control, Port, may_be_of_another};
+use crate::{
+    Clock, DriverError, Endpoint, IoCounters, MAX_DATAGRAM_LEN, Path, PathError, path_error,
+};
+
+/// What the sockets of a driver do beside carrying datagrams.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PortOptions {
+    /// Set DF and listen to ICMP ([`path_error`]).
+    pub(crate) path_errors: bool,
+    /// Peers may have sockets of their own.
+    pub(crate) socket_per_peer: bool,
+    /// Only we begin: the kernel chooses our address for each server, and need not tell it with every answer.
+    pub(crate) client: bool,
+}
 
 /// The engine, the sockets and the time of one driver.
 pub struct Io {
     pub(crate) endpoint: Endpoint,
-    pub(crate) sockets: Vec<Listener>,
+    pub(crate) sockets: Vec<Port>,
     pub(crate) clock: Clock,
     pub(crate) now: Instant,
     pub(crate) counters: IoCounters,
     pub(crate) control: Control,
+    /// Sockets of single peers, where peers have such.
+    pub(crate) peers: Option<Peers>,
+    /// A record that the kernel's buffer had no room for, of a sender that can wait ([`Io::send_or_hold`]).
+    pub(crate) held: Option<(Path, Box<[u8]>)>,
+    /// The datagram that is being taken in came by the socket of another peer.
+    pub(crate) stray: bool,
+    /// What ICMP has said; told to the service at the end of a turn.
+    pub(crate) path_errors: Vec<PathError>,
     /// Flights, and payloads that are not sealed in place.
     pub(crate) out: Box<[u8]>,
 }
@@ -26,8 +49,10 @@ impl Io {
     pub(crate) fn new(
         sockets: Vec<std::net::UdpSocket>,
         config: EndpointConfig,
+        options: PortOptions,
     ) -> Result<Self, DriverError> {
-        let sockets: io::Result<Vec<_>> = sockets.into_iter().map(Listener::new).collect();
+        let port = |socket| Port::new(socket, options);
+        let sockets: io::Result<Vec<_>> = sockets.into_iter().map(port).collect();
         let clock = Clock::start();
         let now = clock.now();
         Ok(Self {
@@ -37,6 +62,14 @@ impl Io {
             now,
             counters: IoCounters::default(),
             control: Control::new(),
+            peers: if options.socket_per_peer {
+                Some(Peers::new()?)
+            } else {
+                None
+            },
+            held: None,
+            stray: false,
+            path_errors: Vec::new(),
             out: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
         })
     }
@@ -61,7 +94,7 @@ impl Io {
     /// datagrams are.
     pub fn send(&mut self, connection: ConnectionHandle, payload: &[u8]) -> Result<(), SendError> {
         let (record, path) = self.endpoint.send(connection, payload, &mut self.out)?;
-        transmit(&self.sockets, &mut self.counters, &path, &self.out[record]);
+        self.transmit_out(&path, record);
         Ok(())
     }
 
@@ -74,8 +107,55 @@ impl Io {
         payload: Range<usize>,
     ) -> Result<(), SendError> {
         let (record, path) = self.endpoint.send_in_place(connection, buf, payload)?;
-        transmit(&self.sockets, &mut self.counters, &path, &buf[record]);
+        self.transmit(&path, &buf[record]);
         Ok(())
+    }
+
+    /// [`Io::send`] for senders that can wait: a record that the kernel's buffer has no room for is held, and until it
+    /// is gone nothing more may be given here. A peer's own socket cannot be waited for; there it is lost.
+    pub(crate) fn send_or_hold(
+        &mut self,
+        connection: ConnectionHandle,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        debug_assert!(self.held.is_none(), "the sender waits");
+        let (record, path) = self.endpoint.send(connection, payload, &mut self.out)?;
+        let record = &self.out[record];
+        let result = send(&self.sockets, self.peers.as_ref(), &path, record);
+        let blocked = matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        if blocked && self.peers.as_ref().is_none_or(|p| p.get(&path).is_none()) {
+            self.held = Some((path, record.into()));
+            return Ok(());
+        }
+        self.sent(&path, &result);
+        Ok(())
+    }
+
+    /// Whether the record that is held may be sent now.
+    pub(crate) fn poll_held(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((path, _)) = &self.held else {
+            return Poll::Pending;
+        };
+        match self.sockets.get(usize::from(path.socket())) {
+            Some(port) => port.socket().poll_send_ready(cx).map(|_| ()),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Tries again to send what is held.
+    pub(crate) fn send_held(&mut self) {
+        let Some((path, record)) = self.held.take() else {
+            return;
+        };
+        let port = self.sockets.get(usize::from(path.socket()));
+        let result = port.map_or(Err(io::ErrorKind::NotConnected.into()), |port| {
+            port.send_if_writable(&path, &record)
+        });
+        if matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
+            self.held = Some((path, record));
+        } else {
+            self.sent(&path, &result);
+        }
     }
 
     /// Sends the next datagram that the engine has by itself; `false` when there is none.
@@ -83,28 +163,57 @@ impl Io {
         let Some(next) = self.endpoint.poll_transmit(self.now, &mut self.out) else {
             return false;
         };
-        transmit(
-            &self.sockets,
-            &mut self.counters,
-            &next.path,
-            &self.out[..next.len],
-        );
+        self.transmit_out(&next.path, 0..next.len);
         true
+    }
+
+    /// Hands one datagram to the kernel, and counts.
+    pub(crate) fn transmit(&mut self, path: &Path, datagram: &[u8]) {
+        let result = send(&self.sockets, self.peers.as_ref(), path, datagram);
+        self.sent(path, &result);
+    }
+
+    /// [`Io::transmit`] of what stands in the driver's own buffer.
+    fn transmit_out(&mut self, path: &Path, datagram: Range<usize>) {
+        let datagram = &self.out[datagram];
+        let result = send(&self.sockets, self.peers.as_ref(), path, datagram);
+        self.sent(path, &result);
+    }
+
+    fn sent(&mut self, path: &Path, result: &io::Result<usize>) {
+        count(&mut self.counters, result);
+        if result.is_err() {
+            self.take_path_errors(path);
+        }
+    }
+
+    /// Hears what ICMP said to the socket that serves `path`.
+    pub(crate) fn take_path_errors(&mut self, path: &Path) {
+        if let Some(peer) = self.peers.as_ref().and_then(|peers| peers.get(path)) {
+            path_error::take(&**peer, &mut self.path_errors);
+        } else if let Some(port) = self.sockets.get(usize::from(path.socket())) {
+            port.take_errors(&mut self.path_errors);
+        }
     }
 }
 
-/// Hands one datagram to the kernel, and counts.
-pub(crate) fn transmit(
-    sockets: &[Listener],
-    counters: &mut IoCounters,
+/// Hands one datagram to the kernel, by the peer's own socket if it has one.
+fn send(
+    sockets: &[Port],
+    peers: Option<&Peers>,
     path: &Path,
     datagram: &[u8],
-) {
-    let Some(socket) = sockets.get(usize::from(path.socket())) else {
-        counters.send_errors += 1;
-        return;
-    };
-    count(counters, &socket.send(path, datagram));
+) -> io::Result<usize> {
+    if let Some(peer) = peers.and_then(|peers| peers.get(path)) {
+        return match peer.send(datagram) {
+            // It has not been sent.
+            Err(error) if may_be_of_another(&error) => peer.send(datagram),
+            result => result,
+        };
+    }
+    let port = sockets.get(usize::from(path.socket()));
+    port.ok_or(io::ErrorKind::NotConnected)?
+        .send(path, datagram)
 }
 
 /// Counts how sending went.

@@ -1,30 +1,68 @@
 //! DTLS on tokio: gives the engine of [`lockgate_dtls`] sockets, a clock and timers.
 //!
-//! - [`Driver`] serves many peers on a few UDP sockets and hands what comes to a [`Service`], datagram by datagram, in the
-//!   task that it runs in: no channel, no lock, no copy, no allocation between a socket and the service (but one
-//!   for the control message of an answer from a socket that is bound to any address).
-//! - [`Client`] is one connection to one server on a socket of its own.
+//! For applications:
 //!
-//! One driver is one worker: one engine, one task, no state shared with others. Several workers are several drivers.
+//! - [`Listener`] accepts peers, [`Connector`] and [`connect`] make connections to servers; each [`Connection`] is owned
+//!   by a task of the application's.
+//! - [`Client`] is one connection to one server that needs no other task, and [`blocking::Client`] the same without a
+//!   runtime.
+//!
+//! Beneath, for those who count every microsecond: [`Driver`] serves many peers on a few UDP sockets and hands what comes
+//! to a [`Service`], datagram by datagram, in the task that it runs in: no channel, no lock, no copy, no allocation
+//! between a socket and the service (but one for the control message of an answer from a socket that is bound to any
+//! address). One driver is one worker: one engine, one task, no state shared with others.
+//!
+//! # An echo server
+//!
+//! ```
+#![doc = include_str!("../examples/echo_server.rs")]
+//! ```
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 mod client;
 mod clock;
+mod connection;
+mod connector;
 mod counters;
 mod driver;
+mod error;
+mod hub;
+mod incoming;
 mod io;
+mod keys;
 mod listener;
 mod path;
+mod path_error;
+mod peers;
+mod port;
+mod shared;
+mod single;
 mod socket;
+mod steer;
+mod stream;
 
+pub use bytes::Bytes;
 pub use client::{Client, ClientError, ClientOptions};
 pub use clock::Clock;
+pub use connection::{Connection, ReceiveHalf, SendHalf};
+pub use connector::{Connector, ConnectorOptions, Peer, connect};
 pub use counters::{DropCounters, IoCounters};
 pub use driver::{Driver, DriverError, Service};
+pub use error::Error;
+pub use hub::KeyLog;
+pub use incoming::Incoming;
 pub use io::Io;
+pub use keys::{
+    ChannelKeys, KeyAnswer, KeyFuture, KeyQuestion, KeyRequest, KeyStore, Psk, StaticKeys,
+};
+pub use listener::{Listener, Options, Statistics};
 pub use lockgate_dtls as dtls;
 pub use path::Path;
+pub use path_error::{PathError, PathErrorKind};
+pub use shared::{ConnectionStatistics, QueueLimits};
 pub use socket::{MAX_SOCKETS, RECEIVE_BUFFER_LEN, bind};
+pub use stream::{ByteStream, Datagrams};
 
 /// The longest payload of a UDP datagram that can arrive, and so the size of a buffer that takes every one, in bytes.
 pub const MAX_DATAGRAM_LEN: usize = 65_535;

@@ -1,185 +1,337 @@
-//! A socket that answers from the address it was asked at.
+//! Many peers, each of which becomes a [`Connection`].
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
 
-use nix::libc;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
-};
-use socket2::SockRef;
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use lockgate_aws_lc::AwsLc;
+use lockgate_dtls::crypto::Provider as _;
+use lockgate_dtls::{CidKey, ConfigError, EndpointConfig, Placement};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::Path;
+use crate::hub::{Census, Command, Commands, Hub, HubOptions, KeyLog};
+use crate::io::PortOptions;
+use crate::socket::{Sharing, bind_with};
+use crate::steer::Steering;
+use crate::{Connection, Driver, Error, Incoming, IoCounters, KeyStore, QueueLimits, StaticKeys};
 
-/// Where [`Listener::try_recv`] has the kernel write what it tells besides the datagram.
-pub(crate) struct Control(Vec<u8>);
+/// How long a worker that is told to stop takes at most to say goodbye to its peers.
+const GOODBYE: Duration = Duration::from_secs(2);
 
-impl Control {
-    pub(crate) fn new() -> Self {
-        Self(nix::cmsg_space!(libc::in6_pktinfo))
+/// What a [`Listener`] is made with.
+#[derive(Clone)]
+pub struct Options {
+    /// The engine of each worker: suites, connection IDs, time-outs, and how much each worker lets in. Where each worker
+    /// stands and the key of connection IDs are set for it.
+    pub endpoint: EndpointConfig,
+    /// How much may wait for one connection.
+    pub queues: QueueLimits,
+    /// How many peers may wait to be accepted, and how many connections in [`Listener::accept_connection`]; beyond that
+    /// they are turned away as by [`Incoming::retry`]. Default 1,024.
+    pub backlog: usize,
+    keys: Arc<dyn KeyStore>,
+    key_log: Option<KeyLog>,
+    workers: u8,
+    socket_per_peer: bool,
+}
+
+impl Options {
+    /// The defaults, with a key store: one worker, one socket for each address.
+    pub fn new(keys: impl KeyStore) -> Self {
+        Self {
+            endpoint: EndpointConfig::default(),
+            queues: QueueLimits::default(),
+            backlog: 1024,
+            keys: Arc::new(keys),
+            key_log: None,
+            workers: 1,
+            socket_per_peer: false,
+        }
+    }
+
+    /// So many workers, 1 to 64: each is a task with its own sockets and its own engine, and the kernel spreads the
+    /// peers over them (`SO_REUSEPORT`). They run beside each other on a runtime with several threads.
+    #[must_use]
+    pub const fn workers(mut self, workers: u8) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Each established peer gets a socket of its own, connected to it: the kernel keeps the peers apart, each has its
+    /// own descriptor, buffer and socket options ([`Connection::peer_socket`]). It costs a descriptor for each peer;
+    /// when there are none, accepting pauses, and those who are in stay in. Before Linux 6.13 the kernel searches all
+    /// sockets of an address for each datagram, so this mode is for hundreds of peers there, not for many thousands.
+    #[must_use]
+    pub const fn socket_per_peer(mut self, on: bool) -> Self {
+        self.socket_per_peer = on;
+        self
+    }
+
+    /// Where the lines of a key log go; switches [`Config::key_log`](crate::dtls::Config::key_log) on.
+    #[must_use]
+    pub fn key_log(mut self, log: KeyLog) -> Self {
+        self.endpoint.config.key_log = true;
+        self.key_log = Some(log);
+        self
     }
 }
 
-/// One socket of a driver.
-pub(crate) struct Listener {
-    socket: UdpSocket,
-    /// It is bound to all addresses, so each datagram must say at which one it came. A socket with one address is spared
-    /// the cost of asking.
-    any: bool,
+impl Default for Options {
+    /// Without any key: for peers that are let in by [`Incoming::accept_with_key`].
+    fn default() -> Self {
+        Self::new(StaticKeys::new())
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("workers", &self.workers)
+            .field("socket_per_peer", &self.socket_per_peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a listener or connector counts, over all its workers.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// What went through the sockets, and records that led nowhere.
+    pub io: IoCounters,
+    /// Connections there are, and handshakes that somebody decides or waits for.
+    pub connections: usize,
+    /// Handshakes that peers have begun and that are not over.
+    pub half_open: usize,
+    /// Sockets of single peers.
+    pub peer_sockets: usize,
+    /// Such that could not be made, for other reasons than a lack of descriptors.
+    pub peer_sockets_failed: u64,
+    /// Handshakes that were offered or begun, and failed.
+    pub handshakes_failed: u64,
+    /// Peers turned away because too many waited ([`Options::backlog`]).
+    pub backlog_full: u64,
+    /// Datagrams that came to the wrong worker and were handed over.
+    pub handed_over: u64,
+    /// Such that came from another worker.
+    pub taken_over: u64,
+    /// Such that were dropped because the queue to the other worker was full.
+    pub hand_over_dropped: u64,
+}
+
+impl Statistics {
+    fn add(&mut self, other: &Self) {
+        self.io.add(&other.io);
+        self.connections += other.connections;
+        self.half_open += other.half_open;
+        self.peer_sockets += other.peer_sockets;
+        self.peer_sockets_failed += other.peer_sockets_failed;
+        self.handshakes_failed += other.handshakes_failed;
+        self.backlog_full += other.backlog_full;
+        self.handed_over += other.handed_over;
+        self.taken_over += other.taken_over;
+        self.hand_over_dropped += other.hand_over_dropped;
+    }
+}
+
+/// The tasks that serve a listener's or a connector's sockets. Dropped, they go on for the connections that there are.
+pub(crate) struct Workers {
+    pub(crate) commands: Vec<Commands>,
+    pub(crate) census: Arc<Census>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Workers {
+    pub(crate) fn new() -> Self {
+        Self {
+            commands: Vec::new(),
+            census: Arc::default(),
+            tasks: Vec::new(),
+        }
+    }
+
+    /// Starts one more on `sockets`.
+    pub(crate) fn start(
+        &mut self,
+        sockets: Vec<UdpSocket>,
+        config: EndpointConfig,
+        socket_per_peer: bool,
+        options: HubOptions,
+    ) -> Result<(), Error> {
+        let port_options = PortOptions {
+            path_errors: true,
+            socket_per_peer,
+            client: options.keys.is_none(),
+        };
+        let (hub, commands) = Hub::new(options);
+        let mut driver = Driver::with_options(sockets, config, port_options, hub)?;
+        let (hub, io) = driver.parts();
+        hub.watch(io);
+        self.census.join(commands.clone());
+        self.commands.push(commands);
+        self.tasks.push(tokio::spawn(async move {
+            driver.run().await;
+            driver.close_all(GOODBYE).await;
+        }));
+        Ok(())
+    }
+
+    pub(crate) async fn statistics(&self) -> Statistics {
+        let mut sum = Statistics::default();
+        for commands in &self.commands {
+            let (reply, statistics) = oneshot::channel();
+            let _ = commands.send(Command::Statistics(reply));
+            if let Ok(statistics) = statistics.await {
+                sum.add(&statistics);
+            }
+        }
+        sum
+    }
+
+    /// Ends all connections and waits until the peers have been told.
+    pub(crate) async fn stop(mut self) {
+        for commands in &self.commands {
+            let _ = commands.send(Command::Stop);
+        }
+        for task in self.tasks.drain(..) {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.census.leave();
+    }
+}
+
+/// Accepts peers.
+///
+/// Dropping it lets nobody in any more; the connections that there are go on, and the sockets are closed with the last.
+/// [`Listener::close`] ends them all.
+pub struct Listener {
+    workers: Workers,
+    addresses: Vec<SocketAddr>,
+    incoming: mpsc::Receiver<Incoming>,
+    accepted: mpsc::Receiver<Connection>,
+    accepting: mpsc::Sender<Connection>,
 }
 
 impl Listener {
-    /// Must be called within a tokio runtime.
-    pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
-        let local = socket.local_addr()?;
-        let any = local.ip().is_unspecified();
-        if any && local.is_ipv4() {
-            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-        } else if any {
-            // For IPv4 on a dual-stack socket as well: the addresses are mapped.
-            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    /// Binds to all of `addresses`, or none, and serves them in tasks of the runtime that this is called in. `[::]` is
+    /// dual-stack unless `0.0.0.0` with the same port stands beside it; port 0 is a free one. An address that any other
+    /// socket has is an error.
+    pub fn bind(addresses: &[SocketAddr], options: Options) -> Result<Self, Error> {
+        let Options {
+            mut endpoint,
+            queues,
+            backlog,
+            keys,
+            key_log,
+            workers: count,
+            socket_per_peer,
+        } = options;
+        if !(1..=64).contains(&count) {
+            return Err(ConfigError::Placement.into());
+        }
+        let sharing = Sharing {
+            with_peers: socket_per_peer,
+            with_workers: count > 1,
+        };
+        let bind = |first: Option<&[UdpSocket]>| {
+            bind_with(addresses, sharing, first)
+                .map_err(|(address, error)| Error::Bind { address, error })
+        };
+        let mut sockets = vec![bind(None)?];
+        for _ in 1..count {
+            sockets.push(bind(Some(&sockets[0]))?);
+        }
+        let addresses = sockets[0]
+            .iter()
+            .map(UdpSocket::local_addr)
+            .collect::<Result<Vec<_>, _>>()?;
+        if endpoint.cid_key.is_none() && count > 1 {
+            // Every worker must be able to read the others' connection IDs.
+            let mut key = [0; 16];
+            AwsLc.random(&mut key).map_err(ConfigError::Crypto)?;
+            endpoint.cid_key = Some(CidKey::new(key));
+        }
+        endpoint.server = true;
+        let (offers, incoming) = mpsc::channel(backlog.max(1));
+        let (accepting, accepted) = mpsc::channel(backlog.max(1));
+        let mut steerings = Steering::between(count).into_iter();
+        let mut workers = Workers::new();
+        for (worker, sockets) in (0..count).zip(sockets) {
+            let config = EndpointConfig {
+                placement: Placement {
+                    worker,
+                    workers: count,
+                    ..endpoint.placement
+                },
+                ..endpoint.clone()
+            };
+            let hub = HubOptions {
+                keys: Some(Arc::clone(&keys)),
+                offers: Some(offers.clone()),
+                limits: queues,
+                key_log: key_log.clone(),
+                steering: steerings.next().filter(|_| count > 1),
+                listening: addresses.clone(),
+                backlog,
+                census: Arc::clone(&workers.census),
+            };
+            workers.start(sockets, config, socket_per_peer, hub)?;
         }
         Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
-            any,
+            workers,
+            addresses,
+            incoming,
+            accepted,
+            accepting,
         })
     }
 
-    /// tokio's socket, to wait for.
-    pub(crate) const fn socket(&self) -> &UdpSocket {
-        &self.socket
+    /// Where it listens, in the order of the addresses that it was bound to, with the ports that were free.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
-    /// Takes the next datagram: its length, and its path through this socket, which is number `number`.
-    pub(crate) fn try_recv(
-        &self,
-        buf: &mut [u8],
-        control: &mut Control,
-        number: u8,
-    ) -> io::Result<(usize, Path)> {
-        if !self.any {
-            let (len, peer) = self.socket.try_recv_from(buf)?;
-            return Ok((len, Path::new(peer, number)));
-        }
-        self.socket.try_io(Interest::READABLE, || {
-            let mut parts = [IoSliceMut::new(buf)];
-            let message = recvmsg::<SockaddrStorage>(
-                self.socket.as_raw_fd(),
-                &mut parts,
-                Some(&mut control.0),
-                MsgFlags::empty(),
-            )?;
-            let peer = message.address.as_ref().and_then(socket_addr);
-            let peer = peer.ok_or_else(|| io::Error::other("a datagram without a sender"))?;
-            let local = message.cmsgs()?.find_map(|control| own_address(&control));
-            Ok((message.bytes, Path::with_local(peer, local, number)))
-        })
-    }
-
-    /// Hands a datagram to the kernel, whatever tokio believes about its buffer: after one `WouldBlock` that would stay
-    /// "full" until the task has slept.
-    pub(crate) fn send(&self, path: &Path, datagram: &[u8]) -> io::Result<usize> {
-        match self.send_once(path, datagram) {
-            // What is reported may be an earlier datagram's ICMP error; then this one has not been sent.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.send_once(path, datagram)
+    /// The next peer that wants to be let in. Nobody's handshake is waited for: a peer comes here when it has proved its
+    /// address and said who it is, and the rest is up to [`Incoming::accept`]. A future that is dropped loses nobody.
+    ///
+    /// While there are no descriptors for peers' sockets, nobody comes.
+    pub async fn accept(&mut self) -> Result<Incoming, Error> {
+        loop {
+            let incoming = self.incoming.recv().await.ok_or(Error::Stopped)?;
+            // Who gave up while waiting to be accepted need not be.
+            if !incoming.is_over() {
+                return Ok(incoming);
             }
-            result => result,
         }
     }
 
-    /// [`Listener::send`] that takes part in tokio's bookkeeping, so that [`UdpSocket::writable`] waits after a
-    /// `WouldBlock`.
-    pub(crate) fn send_if_writable(&self, path: &Path, datagram: &[u8]) -> io::Result<usize> {
-        self.socket
-            .try_io(Interest::WRITABLE, || self.send(path, datagram))
-    }
-
-    fn send_once(&self, path: &Path, datagram: &[u8]) -> io::Result<usize> {
-        let remote = path.remote();
-        let (v4, v6);
-        let source = match path.local() {
-            None => return SockRef::from(&self.socket).send_to(datagram, &remote.into()),
-            Some(IpAddr::V4(local)) => {
-                v4 = libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr {
-                        s_addr: u32::from_ne_bytes(local.octets()),
-                    },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                };
-                ControlMessage::Ipv4PacketInfo(&v4)
+    /// The next established connection, for servers that want everybody who has a key. All handshakes run beside each
+    /// other and in the background while this is awaited; those that fail are counted
+    /// ([`Statistics::handshakes_failed`]). A future that is dropped loses nobody.
+    pub async fn accept_connection(&mut self) -> Result<Connection, Error> {
+        loop {
+            tokio::select! {
+                biased;
+                connection = self.accepted.recv() => return connection.ok_or(Error::Stopped),
+                incoming = self.incoming.recv() => {
+                    let queue = self.accepting.clone();
+                    incoming.ok_or(Error::Stopped)?.accept_into(queue);
+                }
             }
-            Some(IpAddr::V6(local)) => {
-                let scope = match remote {
-                    SocketAddr::V4(_) => 0,
-                    SocketAddr::V6(remote) => remote.scope_id(),
-                };
-                v6 = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr {
-                        s6_addr: local.octets(),
-                    },
-                    ipi6_ifindex: scope,
-                };
-                ControlMessage::Ipv6PacketInfo(&v6)
-            }
-        };
-        let sent = sendmsg(
-            self.socket.as_raw_fd(),
-            &[IoSlice::new(datagram)],
-            &[source],
-            MsgFlags::empty(),
-            Some(&SockaddrStorage::from(remote)),
-        );
-        Ok(sent?)
-    }
-}
-
-fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
-    if let Some(&v4) = address.as_sockaddr_in() {
-        return Some(SocketAddr::V4(v4.into()));
-    }
-    address
-        .as_sockaddr_in6()
-        .map(|&v6| SocketAddr::V6(v6.into()))
-}
-
-/// The address that an answer can leave from, if the message tells it: a group is none.
-fn own_address(control: &ControlMessageOwned) -> Option<IpAddr> {
-    let address: IpAddr = match control {
-        // Not the destination in the header, which may be a broadcast.
-        ControlMessageOwned::Ipv4PacketInfo(info) => {
-            Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into()
         }
-        ControlMessageOwned::Ipv6PacketInfo(info) => IpAddr::from(info.ipi6_addr.s6_addr),
-        _ => return None,
-    };
-    let canonical = address.to_canonical();
-    let usable = !canonical.is_multicast() && !canonical.is_unspecified();
-    usable.then_some(address)
-}
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// What was counted so far.
+    pub async fn statistics(&self) -> Statistics {
+        self.workers.statistics().await
+    }
 
-    #[tokio::test]
-    async fn a_datagram_leaves_before_tokio_has_seen_the_socket() {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let peer = std::net::UdpSocket::bind(any).unwrap();
-        let socket = std::net::UdpSocket::bind(any).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let listener = Listener::new(socket).unwrap();
-        let path = Path::new(peer.local_addr().unwrap(), 0);
-        // To tokio a socket that it has not polled looks like one whose buffer is full.
-        let error = listener.send_if_writable(&path, b"held back").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(listener.send(&path, b"sent").unwrap(), 4);
-        let mut buf = [0; 16];
-        assert_eq!(peer.recv(&mut buf).unwrap(), 4);
+    /// Ends all connections, and returns when the peers have been told, at the latest after two seconds.
+    pub async fn close(self) {
+        self.workers.stop().await;
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// How many sockets one driver serves at most.
 pub const MAX_SOCKETS: usize = 64;
@@ -12,6 +12,15 @@ pub const MAX_SOCKETS: usize = 64;
 ///
 /// It bridges the moments in which a worker does something else: at 100,000 small datagrams a second some 100 ms.
 pub const RECEIVE_BUFFER_LEN: usize = 8 << 20;
+
+/// How [`bind_with`] binds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sharing {
+    /// Peers get sockets at the same address.
+    pub(crate) with_peers: bool,
+    /// Other workers get sockets at the same address, and the kernel spreads the peers over them.
+    pub(crate) with_workers: bool,
+}
 
 /// Binds one socket to each address, all or none.
 ///
@@ -31,21 +40,67 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<UdpSocket>, (SocketAddr, io:
     addresses.iter().map(bind).collect()
 }
 
+/// [`bind`] for sockets that are to share their addresses, with our own sockets only: the first ones are bound as if
+/// they shared nothing, so an address that is taken is still an error, and opened to others afterwards.
+///
+/// `first` are the sockets of the first worker, where this is another one; then the addresses are theirs.
+pub(crate) fn bind_with(
+    addresses: &[SocketAddr],
+    sharing: Sharing,
+    first: Option<&[UdpSocket]>,
+) -> Result<Vec<UdpSocket>, (SocketAddr, io::Error)> {
+    let Some(first) = first else {
+        let sockets = bind(addresses)?;
+        for (socket, &address) in sockets.iter().zip(addresses) {
+            share(&SockRef::from(socket), sharing).map_err(|error| (address, error))?;
+        }
+        return Ok(sockets);
+    };
+    let beside = |socket: &UdpSocket| {
+        let address = socket.local_addr()?;
+        let new = new_socket(address, SockRef::from(socket).only_v6().unwrap_or(false))?;
+        share(&SockRef::from(&new), sharing)?;
+        new.bind(&address.into())?;
+        Ok(UdpSocket::from(new))
+    };
+    first
+        .iter()
+        .zip(addresses)
+        .map(|(socket, &address)| beside(socket).map_err(|error| (address, error)))
+        .collect()
+}
+
+fn share(socket: &SockRef<'_>, sharing: Sharing) -> io::Result<()> {
+    if sharing.with_peers {
+        socket.set_reuse_address(true)?;
+    }
+    if sharing.with_workers {
+        socket.set_reuse_port(true)?;
+    }
+    Ok(())
+}
+
 fn bind_one(address: SocketAddr, only_v6: bool) -> io::Result<UdpSocket> {
+    let only_v6 = only_v6 || !address.ip().is_unspecified();
+    let socket = new_socket(address, only_v6)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn new_socket(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
         Some(Protocol::UDP),
     )?;
     if address.is_ipv6() {
-        socket.set_only_v6(only_v6 || !address.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6)?;
     }
     // A smaller buffer is no reason not to serve.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_LEN);
     let _ = socket.set_send_buffer_size(RECEIVE_BUFFER_LEN);
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ async fn echo_rebind_and_goodbye() {
         .await
         .unwrap();
     let info = client.info().unwrap();
-    assert_eq!(info.cipher_suite, CipherSuite::PSK_AES_128_GCM_SHA256);
+    assert_eq!(info.cipher_suite, CipherSuite::ECDHE_PSK_AES_128_GCM_SHA256);
     assert_eq!(info.peer_cid.len(), 8);
     echo(&mut client, b"one").await;
     echo(&mut client, b"").await;

@@ -392,6 +392,7 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
 
     /// What happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
+        #[cfg(feature = "key-log")]
         if let Some(entry) = self.flags.key_log.take() {
             return Some(Event::KeyLog(entry));
         }

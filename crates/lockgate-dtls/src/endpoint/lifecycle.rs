@@ -161,8 +161,13 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
     }
 
     /// Events, timers and the queue after a handshake has done something; and its end.
+    #[cfg_attr(
+        not(feature = "key-log"),
+        expect(clippy::needless_pass_by_value, reason = "a key log takes it")
+    )]
     pub(super) fn after_handshake_step(&mut self, slot: u32, flags: EventFlags) {
         let handle = self.handle_of(slot);
+        #[cfg(feature = "key-log")]
         if let Some(entry) = flags.key_log {
             self.events.push_back((handle, Event::KeyLog(entry)));
         }

@@ -21,12 +21,14 @@ pub(crate) enum Expired {
 pub(crate) struct RetransmitTimer {
     timeout: Duration,
     /// The first time-out of a flight.
+    #[cfg(feature = "endpoint")]
     initial: Duration,
     next: Option<Instant>,
     last_sent: Instant,
     end: Instant,
     tries: u8,
     /// What the path is known to take, or 0.
+    #[cfg(feature = "endpoint")]
     path_mtu: u16,
 }
 
@@ -34,18 +36,34 @@ impl RetransmitTimer {
     pub(crate) fn new(now: Instant, config: &Config) -> Self {
         Self {
             timeout: config.initial_timeout,
+            #[cfg(feature = "endpoint")]
             initial: config.initial_timeout,
             next: None,
             last_sent: now,
             end: now + config.handshake_timeout,
             tries: 0,
+            #[cfg(feature = "endpoint")]
             path_mtu: 0,
         }
     }
 
     /// A new flight has been built; its tries begin anew.
-    pub(crate) fn new_flight(&mut self) {
-        self.timeout = self.initial;
+    #[cfg_attr(
+        feature = "endpoint",
+        expect(
+            unused_variables,
+            reason = "a handshake has a first time-out of its own"
+        )
+    )]
+    pub(crate) fn new_flight(&mut self, config: &Config) {
+        #[cfg(feature = "endpoint")]
+        {
+            self.timeout = self.initial;
+        }
+        #[cfg(not(feature = "endpoint"))]
+        {
+            self.timeout = config.initial_timeout;
+        }
         self.tries = 0;
     }
 
@@ -108,6 +126,7 @@ impl RetransmitTimer {
     /// The MTU for this try: smaller after every second loss, in case the path swallows what is long. A `ClientHello` is
     /// kept whole where it can be: a server without state for strangers may not put it together.
     pub(crate) fn mtu(&self, config: &Config, hello: bool) -> usize {
+        #[cfg(feature = "endpoint")]
         if self.path_mtu != 0 {
             return usize::from(self.path_mtu);
         }

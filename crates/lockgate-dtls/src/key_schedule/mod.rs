@@ -6,4 +6,4 @@ mod vectors;
 
 #[cfg(feature = "exporter")]
 pub(crate) use v12::exporter;
-pub(crate) use v12::{MASTER_SECRET_LEN, MasterSecret, Premaster, Seed};
+pub(crate) use v12::{MASTER_SECRET_LEN, MasterSecret, Premaster, PremasterParts, Seed};

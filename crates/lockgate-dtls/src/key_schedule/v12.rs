@@ -49,6 +49,26 @@ pub(crate) enum Seed<'a> {
     },
 }
 
+/// What a premaster secret is made of, so that only the one function that hashes it holds it.
+#[derive(Clone, Copy)]
+pub(crate) struct PremasterParts<'a> {
+    /// A pre-shared key of 1 to [`MAX_PSK_LEN`] bytes.
+    pub(crate) psk: Option<&'a [u8]>,
+    /// The secret of an ephemeral key exchange.
+    #[cfg(feature = "certificates")]
+    pub(crate) shared: Option<&'a [u8]>,
+}
+
+impl PremasterParts<'_> {
+    /// Whether a pre-shared key has a length that can be.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        match self.psk {
+            Some(psk) if psk.is_empty() || psk.len() > MAX_PSK_LEN => Err(ApiError::BadLength),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The premaster secret: of PSK suites length, other secret, length, key, where the other secret is zeros in plain PSK
 /// (RFC 4279 §2) and the shared secret in `ECDHE_PSK` (RFC 5489 §2); of others the shared secret alone.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -58,6 +78,15 @@ pub(crate) struct Premaster {
 }
 
 impl Premaster {
+    /// Puts the parts together.
+    pub(crate) fn new(parts: PremasterParts<'_>) -> Result<Self, ApiError> {
+        #[cfg(feature = "certificates")]
+        if let Some(shared) = parts.shared {
+            return Self::ecdhe(shared, parts.psk);
+        }
+        Self::psk(parts.psk.ok_or(ApiError::BadLength)?)
+    }
+
     /// Takes a key of 1 to [`MAX_PSK_LEN`] bytes.
     pub(crate) fn psk(psk: &[u8]) -> Result<Self, ApiError> {
         if psk.is_empty() || psk.len() > MAX_PSK_LEN {

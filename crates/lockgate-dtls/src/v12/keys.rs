@@ -7,7 +7,7 @@ use crate::association::{Agreed, Association, Role};
 use crate::bytes::OwnCid;
 use crate::crypto::{CryptoError, HashOutput, Provider};
 use crate::error::HandshakeError;
-use crate::key_schedule::{MASTER_SECRET_LEN, MasterSecret, Premaster, Seed};
+use crate::key_schedule::{MASTER_SECRET_LEN, MasterSecret, Premaster, PremasterParts, Seed};
 use crate::record::TrafficKeys;
 use crate::suite::SuiteParameters;
 #[cfg(feature = "exporter")]
@@ -18,13 +18,13 @@ use crate::wire::VERIFY_DATA_LEN;
 pub(super) type Secret = Zeroizing<[u8; MASTER_SECRET_LEN]>;
 
 impl<P: Provider> Core<P> {
-    /// From the premaster secret to the association and its expanded keys, with the transcript as it stands for the
+    /// From the parts of the premaster secret to the association and its expanded keys, with the transcript as it stands for the
     /// session hash. The steps are functions of their own, so that their frames lie beside each other on a device's
     /// stack.
     pub(super) fn derive_keys(
         &mut self,
         cx: &mut Context<'_, P>,
-        premaster: Premaster,
+        premaster: PremasterParts<'_>,
     ) -> Result<Secret, StepError> {
         let parameters = self.parameters()?;
         let session_hash = self.transcript_hash();
@@ -72,9 +72,9 @@ impl<P: Provider> Core<P> {
         provider: &P,
         parameters: SuiteParameters,
         session_hash: &HashOutput,
-        premaster: Premaster,
+        premaster: PremasterParts<'_>,
         out: &mut [u8; MASTER_SECRET_LEN],
-    ) -> Result<(), CryptoError> {
+    ) -> Result<(), StepError> {
         let seed = if self.extended_master_secret {
             Seed::SessionHash(session_hash.as_ref())
         } else {
@@ -83,7 +83,9 @@ impl<P: Provider> Core<P> {
                 server: &self.server_random,
             }
         };
-        premaster.master_secret(provider, parameters, seed, out)
+        let premaster = Premaster::new(premaster).map_err(StepError::Api)?;
+        premaster.master_secret(provider, parameters, seed, out)?;
+        Ok(())
     }
 
     #[inline(never)]

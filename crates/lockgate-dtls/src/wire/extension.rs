@@ -38,30 +38,18 @@ impl ExtensionType {
     /// `renegotiation_info` (RFC 5746)
     pub const RENEGOTIATION_INFO: Self = Self(0xFF01);
 
-    /// A bit of its own for each type that is read here, none for others.
-    const fn bit(self) -> u16 {
-        match self {
-            Self::SERVER_NAME => 1,
-            Self::MAX_FRAGMENT_LENGTH => 1 << 1,
-            Self::EXTENDED_MASTER_SECRET => 1 << 2,
-            Self::RECORD_SIZE_LIMIT => 1 << 3,
-            Self::SUPPORTED_VERSIONS => 1 << 4,
-            Self::CONNECTION_ID => 1 << 5,
-            Self::RENEGOTIATION_INFO => 1 << 6,
-            Self::SUPPORTED_GROUPS => 1 << 7,
-            Self::EC_POINT_FORMATS => 1 << 8,
-            Self::SIGNATURE_ALGORITHMS => 1 << 9,
-            Self::ALPN => 1 << 10,
-            Self::CLIENT_CERTIFICATE_TYPE => 1 << 11,
-            Self::SERVER_CERTIFICATE_TYPE => 1 << 12,
-            Self::SESSION_TICKET => 1 << 13,
-            Self::CERTIFICATE_AUTHORITIES => 1 << 14,
+    /// A bit of its own for each type that is read here and for others of small numbers, none for the rest.
+    const fn bit(self) -> u64 {
+        match self.0 {
+            number @ 0..63 => 1 << number,
+            0xFF01 => 1 << 63,
             _ => 0,
         }
     }
 }
 
-/// How many extensions of types that mean nothing here a hello may have.
+/// How many extensions of types without a bit of their own a hello may have.
+#[cfg(feature = "endpoint")]
 pub(super) const MAX_UNKNOWN_EXTENSIONS: usize = 32;
 
 /// One extension.
@@ -83,8 +71,9 @@ impl<'a> Extensions<'a> {
     /// Reads an extension block up to the end of the message; a message that ends here has none.
     ///
     /// # Errors
-    /// [`Malformed`] also when a type stands twice (RFC 5246 §7.4.1.4), or when there are more than 32 types
-    /// that are passed over: to compare them costs the square of their number.
+    /// [`Malformed`] also when a type stands twice (RFC 5246 §7.4.1.4), or when there are more than 32 types of high
+    /// numbers that are passed over: to compare them costs the square of their number. A client alone does not compare
+    /// these: one is enough for it to refuse the hello.
     pub fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         if reader.is_empty() {
             return Ok(Self::default());
@@ -93,9 +82,9 @@ impl<'a> Extensions<'a> {
             bytes: reader.vec16()?,
         };
         let mut rest = Reader::new(all.bytes);
-        let mut seen = 0u16;
-        let mut unknown = [0u16; MAX_UNKNOWN_EXTENSIONS];
-        let mut unknown_len = 0;
+        let mut seen = 0;
+        #[cfg(feature = "endpoint")]
+        let (mut unknown, mut unknown_len) = ([0u16; MAX_UNKNOWN_EXTENSIONS], 0);
         while !rest.is_empty() {
             let extension_type = ExtensionType(rest.u16()?);
             rest.vec16()?;
@@ -104,6 +93,7 @@ impl<'a> Extensions<'a> {
                 return Err(Malformed);
             }
             seen |= bit;
+            #[cfg(feature = "endpoint")]
             if bit == 0 {
                 let (before, free) = unknown.split_at_mut(unknown_len);
                 if before.contains(&extension_type.0) {

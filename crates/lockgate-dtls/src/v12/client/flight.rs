@@ -11,12 +11,12 @@ use crate::error::{ApiError, HandshakeError, Limit};
 #[cfg(feature = "certificates")]
 use crate::event::Request;
 use crate::flight::Protection;
-use crate::key_schedule::{MASTER_SECRET_LEN, Premaster};
+use crate::key_schedule::{MASTER_SECRET_LEN, PremasterParts};
 #[cfg(feature = "resumption")]
 use crate::session::{KnownPeer, PeerIdentity};
 use crate::v12::{Context, Core, Scratch, State as CoreState, StepError};
 #[cfg(feature = "certificates")]
-use crate::v12::{Credential, CredentialRequest, SignatureRequest};
+use crate::v12::{Credential, CredentialRequest, SignatureRequest, exchange::SharedSecret};
 #[cfg(feature = "certificates")]
 use crate::wire::{CertificateMessage, CertificateRequest, EcdheClientKeyExchange, Signed};
 use crate::wire::{HandshakeType, PskClientKeyExchange};
@@ -36,19 +36,24 @@ impl<P: Provider> Core<P> {
         if identity.len() > MAX_PSK_IDENTITY_LEN {
             return Err(StepError::Api(ApiError::BadLength));
         }
-        #[cfg(feature = "certificates")]
-        let premaster = match &self.exchange.shared {
-            Some(shared) => Premaster::ecdhe(shared.as_slice(), Some(psk)),
-            None => Premaster::psk(psk),
+        let premaster = PremasterParts {
+            psk: Some(psk),
+            #[cfg(feature = "certificates")]
+            shared: None,
         };
-        #[cfg(not(feature = "certificates"))]
-        let premaster = Premaster::psk(psk);
-        let premaster = premaster.map_err(StepError::Api)?;
+        premaster.check().map_err(StepError::Api)?;
         #[cfg(feature = "resumption")]
         {
             self.peer = KnownPeer::new(PeerIdentity::Psk { identity: &[] });
         }
         self.send_key_exchange(scratch, Some(identity))?;
+        #[cfg(feature = "certificates")]
+        let shared = self.exchange.shared.take();
+        #[cfg(feature = "certificates")]
+        let premaster = PremasterParts {
+            shared: shared.as_ref().map(SharedSecret::as_slice),
+            ..premaster
+        };
         let secret = self.derive_keys(cx, premaster)?;
         self.finish_flight(cx, scratch, &secret)
     }
@@ -91,7 +96,7 @@ impl<P: Provider> Core<P> {
         scratch: &mut Scratch<'_>,
         secret: &Zeroizing<[u8; MASTER_SECRET_LEN]>,
     ) -> Result<(), StepError> {
-        self.timer.new_flight();
+        self.timer.new_flight(cx.config);
         self.outgoing
             .change_cipher_spec(scratch.outgoing)
             .map_err(|_| Limit::Scratch)?;
@@ -258,7 +263,10 @@ impl<P: Provider> Core<P> {
             .shared
             .take()
             .ok_or(StepError::Api(ApiError::NotRequested))?;
-        let premaster = Premaster::ecdhe(shared.as_slice(), None).map_err(StepError::Api)?;
+        let premaster = PremasterParts {
+            psk: None,
+            shared: Some(shared.as_slice()),
+        };
         let secret = self.derive_keys(cx, premaster)?;
         let Some(credential) = credential else {
             self.exchange.keeping = false;

@@ -153,7 +153,7 @@ impl<P: Provider> Core<P> {
                 }
                 let request =
                     HelloVerifyRequest::parse(message.body).map_err(|_| malformed(message))?;
-                self.timer.new_flight();
+                self.timer.new_flight(cx.config);
                 self.repeat_client_hello(scratch, request.cookie)
             }
             (State::ExpectServerHello(_), T::SERVER_HELLO) => {

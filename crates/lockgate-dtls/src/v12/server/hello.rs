@@ -1,29 +1,22 @@
 //! Answering a `ClientHello`: what goes on, what is agreed, what the caller is asked.
 
-use super::{ExpectFinished, ExpectSignature, Hello, State};
+use super::{Hello, State};
 use crate::association::Role;
 use crate::bytes::ShortBytes;
 use crate::certificate::{CertificateType, CertificateTypes, ClientAuth};
 use crate::config::{CidConfig, Config};
-use crate::crypto::{KeyExchange as _, MAX_TAG_LEN, NamedGroup, Provider};
+use crate::crypto::{NamedGroup, Provider};
 use crate::error::{ApiError, HandshakeError, Limit, PeerIncompatible};
 use crate::event::Request;
 use crate::flight::Protection;
-use crate::session::{MAX_SESSION_LEN, Resumable, SessionParts};
 use crate::suite::{CipherSuite, KeyExchangeAlgorithm};
-use crate::v12::exchange::{MAX_PARAMS_LEN, MAX_SIGNED_PARAMS_LEN};
 use crate::v12::{
-    Context, Core, Credential, CredentialRequest, Message, ResumptionRequest, Scratch,
-    SignatureRequest, State as CoreState, StepError,
+    Context, Core, Credential, CredentialRequest, Message, Scratch, State as CoreState, StepError,
 };
 use crate::wire::{
-    CertificateMessage, CertificateRequest, ClientHello, DTLS_1_2, EcdheParams, HandshakeType,
-    MAX_PLAINTEXT_LEN, MAX_SESSION_ID_LEN, PskServerKeyExchange, RANDOM_LEN, ServerHello, Signed,
-    Writer, names, pairs,
+    CertificateMessage, ClientHello, DTLS_1_2, HandshakeType, MAX_PLAINTEXT_LEN,
+    MAX_SESSION_ID_LEN, RANDOM_LEN, ServerHello, names, pairs,
 };
-
-/// Longest that the names of our authorities may be together, in bytes.
-const MAX_AUTHORITIES_LEN: usize = 4096;
 
 impl<P: Provider> Core<P> {
     /// Answers the `ClientHello`, or asks the caller first.
@@ -60,101 +53,8 @@ impl<P: Provider> Core<P> {
         self.begin_full(cx, message, hello, scratch)
     }
 
-    /// Whether there is a session that may go on: one in a ticket of ours, or an ID that the caller may know.
-    fn find_session(&mut self, cx: &mut Context<'_, P>, hello: &ClientHello<'_>) -> bool {
-        match hello.session_ticket {
-            // A ticket counts more than the ID beside it, which is only there for the server to echo (RFC 5077 §3.4).
-            Some(ticket) if !ticket.is_empty() && cx.config.tickets => {
-                let mut plaintext = zeroize::Zeroizing::new([0; MAX_SESSION_LEN + MAX_TAG_LEN]);
-                let Some(jar) = &mut cx.tickets else {
-                    return false;
-                };
-                // Keys that are too old go first.
-                let _ = jar.rotate(cx.provider, cx.now);
-                let Some((len, renew)) = jar.open(ticket, &mut *plaintext) else {
-                    return false;
-                };
-                let Some(parts) = plaintext
-                    .get(..len)
-                    .and_then(|bytes| SessionParts::parse(bytes).ok())
-                    .filter(|parts| self.fits(cx, hello, parts))
-                else {
-                    return false;
-                };
-                self.resumable = Some(Resumable::new(&parts));
-                self.session_id = ShortBytes::new(hello.session_id).unwrap_or_default();
-                self.exchange.renew_ticket = renew;
-                true
-            }
-            _ if !hello.session_id.is_empty() => {
-                self.session_id = ShortBytes::new(hello.session_id).unwrap_or_default();
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether a session fits what the client offers now: the suite and host name it was made with. Without extended
-    /// master secret then and with it now, there is a full handshake (RFC 7627 §5.3).
-    fn fits(&self, cx: &Context<'_, P>, hello: &ClientHello<'_>, parts: &SessionParts<'_>) -> bool {
-        let usable = cx.config.usable(cx.provider, parts.suite, Role::Server);
-        usable
-            && hello.suites().any(|suite| suite == parts.suite)
-            && parts.server_name == self.server_name.as_slice()
-            && (parts.extended_master_secret || !hello.extended_master_secret)
-            && (parts.peer != crate::session::PeerIdentity::Anonymous
-                || cx.config.client_auth != ClientAuth::Required)
-    }
-
-    /// What the caller is asked about resumption.
-    pub(crate) fn server_resumption_request(&self) -> Option<ResumptionRequest<'_>> {
-        let CoreState::Server(State::ExpectResumption(_)) = &self.state else {
-            return None;
-        };
-        Some(match &self.resumable {
-            Some(session) => ResumptionRequest::Known(session.peer.identity()),
-            None => ResumptionRequest::SessionId(self.session_id.as_slice()),
-        })
-    }
-
-    /// The caller's answer about resumption: `session` is one it found by its ID.
-    pub(crate) fn resume_server(
-        &mut self,
-        cx: &mut Context<'_, P>,
-        scratch: &mut Scratch<'_>,
-        session: Option<&[u8]>,
-        go_on: bool,
-    ) -> Result<(), StepError> {
-        let CoreState::Server(State::ExpectResumption(aside)) = self.state else {
-            return Err(StepError::Api(ApiError::NotRequested));
-        };
-        self.with_hello(
-            scratch,
-            aside.message_seq,
-            |this, scratch, message, hello| {
-                if let Some(session) = session {
-                    let parts = SessionParts::parse(session)
-                        .ok()
-                        .filter(|parts| parts.id == this.session_id.as_slice())
-                        .ok_or(StepError::Api(ApiError::BadSession))?;
-                    if this.fits(cx, hello, &parts) {
-                        this.resumable = Some(Resumable::new(&parts));
-                    }
-                }
-                if let Some(session) = this.resumable.take().filter(|_| go_on) {
-                    this.go_on(cx, message, hello, scratch, &session)?;
-                } else {
-                    this.session_id = ShortBytes::EMPTY;
-                    this.exchange.renew_ticket = false;
-                    this.begin_full(cx, message, hello, scratch)?;
-                }
-                Ok(())
-            },
-        )
-    }
-
     /// Lets `step` work with the `ClientHello` that is put aside.
-    fn with_hello<T>(
+    pub(super) fn with_hello<T>(
         &mut self,
         scratch: &mut Scratch<'_>,
         message_seq: u16,
@@ -188,7 +88,7 @@ impl<P: Provider> Core<P> {
     }
 
     /// A full handshake: with a certificate, if one can serve, else at once.
-    fn begin_full(
+    pub(super) fn begin_full(
         &mut self,
         cx: &mut Context<'_, P>,
         message: Message<'_>,
@@ -406,7 +306,7 @@ impl<P: Provider> Core<P> {
     }
 
     /// `ServerHello` and what both kinds of handshake settle by it. `answer` holds what is special.
-    fn send_server_hello(
+    pub(super) fn send_server_hello(
         &mut self,
         cx: &mut Context<'_, P>,
         message: Message<'_>,
@@ -480,234 +380,6 @@ impl<P: Provider> Core<P> {
             .ok_or(PeerIncompatible::NoCommonProtocol)?;
         self.exchange.protocol = place as u8 + 1;
         Ok(Some(chosen))
-    }
-
-    /// Makes the ephemeral key, puts aside what is to be signed and asks for it.
-    fn ask_for_signature(
-        &mut self,
-        cx: &mut Context<'_, P>,
-        scratch: &mut Scratch<'_>,
-        group: NamedGroup,
-        credential: &Credential<'_>,
-    ) -> Result<(), HandshakeError> {
-        let mut bytes = [0; MAX_SIGNED_PARAMS_LEN + 2 + MAX_AUTHORITIES_LEN];
-        let mut writer = Writer::new(&mut bytes);
-        let written = writer
-            .put(&self.client_random)
-            .and_then(|()| writer.put(&self.server_random));
-        written.map_err(|_| Limit::Scratch)?;
-        self.write_params(cx, group, &mut writer)?;
-        let signed_len = writer.len() as u16;
-        if self.exchange.client_auth {
-            writer
-                .vec16(|w| {
-                    let mut names = credential.authorities.iter();
-                    names.try_for_each(|name| w.vec16(|w| w.put(name)))
-                })
-                .map_err(|_| Limit::Scratch)?;
-        }
-        let len = writer.len();
-        self.put_aside(scratch.outgoing, &bytes[..len])?;
-        self.outgoing.hold();
-        self.state = CoreState::Server(State::ExpectSignature(ExpectSignature { signed_len }));
-        cx.events.request = Some(Request::Signature);
-        Ok(())
-    }
-
-    fn write_params(
-        &mut self,
-        cx: &mut Context<'_, P>,
-        group: NamedGroup,
-        out: &mut Writer<'_>,
-    ) -> Result<(), HandshakeError> {
-        let ephemeral = cx.provider.key_exchange(group)?;
-        let params = EcdheParams {
-            group,
-            public_value: ephemeral.public_value(),
-        };
-        params.emit(out).map_err(|_| Limit::Scratch)?;
-        self.exchange.group = group;
-        self.exchange.ephemeral = Some(ephemeral);
-        Ok(())
-    }
-
-    /// What our key is to sign.
-    pub(crate) fn server_signature_request<'a>(
-        &self,
-        outgoing: &'a [u8],
-    ) -> Option<SignatureRequest<'a>> {
-        let CoreState::Server(State::ExpectSignature(state)) = &self.state else {
-            return None;
-        };
-        Some(SignatureRequest {
-            scheme: self.exchange.scheme,
-            message: self.aside(outgoing).get(..usize::from(state.signed_len))?,
-        })
-    }
-
-    /// The signature is there: the rest of our flight.
-    pub(crate) fn provide_server_signature(
-        &mut self,
-        cx: &mut Context<'_, P>,
-        scratch: &mut Scratch<'_>,
-        signature: &[u8],
-    ) -> Result<(), StepError> {
-        let CoreState::Server(State::ExpectSignature(state)) = self.state else {
-            return Err(StepError::Api(ApiError::NotRequested));
-        };
-        let at = usize::from(self.aside.0);
-        let (outgoing, aside) = scratch
-            .outgoing
-            .split_at_mut_checked(at)
-            .ok_or(Limit::Scratch)?;
-        let (signed, authorities) = aside
-            .split_at_checked(usize::from(state.signed_len))
-            .ok_or(Limit::Scratch)?;
-        let params = signed.get(2 * RANDOM_LEN..).ok_or(Limit::Scratch)?;
-        let mut scratch = Scratch {
-            outgoing,
-            transcript: scratch.transcript,
-        };
-        let signed = Signed {
-            scheme: self.exchange.scheme,
-            signature,
-        };
-        self.send_message(
-            &mut scratch,
-            Protection::ClearText,
-            HandshakeType::SERVER_KEY_EXCHANGE,
-            |w| {
-                w.put(params)?;
-                signed.emit(w)
-            },
-        )?;
-        if self.exchange.client_auth {
-            let config = cx.config;
-            let provider = &*cx.provider;
-            let len = usize::from(self.aside.1) - usize::from(state.signed_len);
-            let authorities = authorities.get(..len).ok_or(Limit::Scratch)?;
-            self.send_message(
-                &mut scratch,
-                Protection::ClearText,
-                HandshakeType::CERTIFICATE_REQUEST,
-                |w| {
-                    CertificateRequest::emit(config.usable_schemes(provider), w)?;
-                    w.put(authorities)
-                },
-            )?;
-        }
-        self.end_flight(&mut scratch)?;
-        Ok(())
-    }
-
-    /// Our flight without a signature, from `ServerKeyExchange` on.
-    fn end_psk_flight(
-        &mut self,
-        cx: &mut Context<'_, P>,
-        scratch: &mut Scratch<'_>,
-        group: Option<NamedGroup>,
-    ) -> Result<(), HandshakeError> {
-        let hint = PskServerKeyExchange {
-            identity_hint: cx.config.psk_identity_hint.as_slice(),
-        };
-        // In plain PSK only with a hint (RFC 4279 §2), in ECDHE_PSK always (RFC 5489 §2).
-        if !hint.identity_hint.is_empty() || group.is_some() {
-            let mut bytes = [0; MAX_PARAMS_LEN];
-            let mut params = Writer::new(&mut bytes);
-            if let Some(group) = group {
-                self.write_params(cx, group, &mut params)?;
-            }
-            self.send_message(
-                scratch,
-                Protection::ClearText,
-                HandshakeType::SERVER_KEY_EXCHANGE,
-                |w| {
-                    hint.emit(w)?;
-                    w.put(params.written())
-                },
-            )?;
-        }
-        self.end_flight(scratch)
-    }
-
-    fn end_flight(&mut self, scratch: &mut Scratch<'_>) -> Result<(), HandshakeError> {
-        self.send_message(
-            scratch,
-            Protection::ClearText,
-            HandshakeType::SERVER_HELLO_DONE,
-            |_| Ok(()),
-        )?;
-        self.aside = (0, 0);
-        // A signature that came late must not hold the flight back.
-        self.outgoing.rewind();
-        self.state = CoreState::Server(if self.exchange.client_auth {
-            State::ExpectCertificate
-        } else {
-            State::ExpectClientKeyExchange { proves: false }
-        });
-        Ok(())
-    }
-
-    /// The short handshake of a session that goes on.
-    fn go_on(
-        &mut self,
-        cx: &mut Context<'_, P>,
-        message: Message<'_>,
-        hello: &ClientHello<'_>,
-        scratch: &mut Scratch<'_>,
-        session: &Resumable,
-    ) -> Result<(), HandshakeError> {
-        if session.extended_master_secret && !hello.extended_master_secret {
-            // RFC 7627 §5.3: a session may not lose it.
-            return Err(PeerIncompatible::ExtendedMasterSecretRequired.into());
-        }
-        self.suite = session.suite;
-        self.peer = session.peer;
-        self.resumed = true;
-        let ticket = self.exchange.renew_ticket && hello.session_ticket.is_some();
-        let session_id = self.session_id;
-        self.send_server_hello(
-            cx,
-            message,
-            hello,
-            scratch,
-            ServerHello {
-                session_id: session_id.as_slice(),
-                session_ticket: ticket,
-                ..ServerHello::new(&[0; RANDOM_LEN], session.suite)
-            },
-        )?;
-        self.resume_keys(cx, &session.master_secret)?;
-        if ticket {
-            let body = self.new_ticket(cx)?;
-            self.send_message(
-                scratch,
-                Protection::ClearText,
-                HandshakeType::NEW_SESSION_TICKET,
-                |w| w.put(&body),
-            )?;
-        }
-        self.outgoing
-            .change_cipher_spec(scratch.outgoing)
-            .map_err(|_| Limit::Scratch)?;
-        let verify_data = self.verify_data(cx.provider, &session.master_secret, false)?;
-        self.send_message(
-            scratch,
-            Protection::Protected,
-            HandshakeType::FINISHED,
-            |w| w.put(&verify_data),
-        )?;
-        self.write_protected = true;
-        self.aside = (0, 0);
-        let of_client = self.verify_data(cx.provider, &session.master_secret, true)?;
-        self.transcript = None;
-        self.state = CoreState::Server(State::ExpectFinished(ExpectFinished {
-            identity_unknown: false,
-            of_client,
-            of_server: None,
-            ticket: None,
-        }));
-        Ok(())
     }
 }
 

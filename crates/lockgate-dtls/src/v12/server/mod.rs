@@ -5,7 +5,9 @@
 //! A session that goes on is shorter: `ServerHello` (`NewSessionTicket`) `ChangeCipherSpec` `Finished` -> `Finished`.
 
 mod finish;
+mod flight;
 mod hello;
+mod resume;
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -21,7 +23,7 @@ use crate::config::Config;
 use crate::crypto::Provider;
 use crate::error::{ApiError, HandshakeError, Limit, PeerMisbehaved, WaitingFor};
 use crate::event::Request;
-use crate::key_schedule::Premaster;
+use crate::key_schedule::PremasterParts;
 use crate::session::{KnownPeer, PeerIdentity};
 use crate::suite::KeyExchangeAlgorithm;
 use crate::time::Instant;
@@ -265,8 +267,10 @@ impl<P: Provider> Core<P> {
             return self.ask_for_psk(cx, message, scratch, identity, Some(shared));
         }
         self.hash_message(message, scratch)?;
-        let premaster = Premaster::ecdhe(shared.as_slice(), None)
-            .map_err(|_| PeerMisbehaved::BadPublicValue)?;
+        let premaster = PremasterParts {
+            psk: None,
+            shared: Some(shared.as_slice()),
+        };
         let secret = match self.derive_keys(cx, premaster) {
             Ok(secret) => secret,
             Err(StepError::Handshake(error)) => return Err(error),
@@ -350,11 +354,12 @@ impl<P: Provider> Core<P> {
                 (random.as_slice(), true)
             }
         };
-        let premaster = match shared {
-            Some(shared) => Premaster::ecdhe(shared.as_slice(), Some(psk)),
-            None => Premaster::psk(psk),
-        }
-        .map_err(StepError::Api)?;
+        let shared = shared.clone();
+        let premaster = PremasterParts {
+            psk: Some(psk),
+            shared: shared.as_ref().map(SharedSecret::as_slice),
+        };
+        premaster.check().map_err(StepError::Api)?;
         let secret = self.derive_keys(cx, premaster)?;
         self.expect_finished(cx, &secret, identity_unknown)?;
         // Our flight has been answered in part; should the rest be lost, a repeat of ours asks for it.

@@ -1,0 +1,128 @@
+//! Which worker a datagram belongs to, and how it gets there when the kernel gave it to another.
+//!
+//! Several workers share an address with `SO_REUSEPORT`; the kernel gives each peer address to one of them, always the
+//! same. That is wrong for two kinds of datagrams:
+//!
+//! - from a peer that has moved: its connection ID tells where its session lives ([`owner_of_cid`]);
+//! - taken by the socket of a single peer before that was connected ([`peers`](crate::peers)): any worker may know the
+//!   sender, so the datagram goes from one to the next.
+//!
+//! The queues between workers are bounded; what does not fit is dropped and counted.
+
+use std::task::{Context, Poll};
+
+use lockgate_dtls::wire::{ContentType, RecordHeader};
+use lockgate_dtls::{DropReason, Placement};
+use tokio::sync::mpsc;
+
+use crate::{Endpoint, Io, Path};
+
+/// How many datagrams may be on their way to one worker.
+const QUEUE: usize = 1024;
+/// How many are taken at a time.
+const BATCH: usize = 64;
+
+/// A datagram for another worker.
+pub(crate) struct Handover {
+    pub(crate) path: Path,
+    pub(crate) datagram: Box<[u8]>,
+    /// How many workers it has seen.
+    pub(crate) hops: u8,
+}
+
+/// The ways between one worker and the others.
+pub(crate) struct Steering {
+    placement: Placement,
+    workers: Vec<mpsc::Sender<Handover>>,
+    inbox: mpsc::Receiver<Handover>,
+}
+
+impl Steering {
+    /// For each of `workers` workers its own end.
+    pub(crate) fn between(workers: u8) -> Vec<Self> {
+        let (senders, inboxes): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| mpsc::channel(QUEUE)).unzip();
+        let with_inbox = (0..workers).zip(inboxes);
+        with_inbox
+            .map(|(worker, inbox)| Self {
+                placement: Placement {
+                    worker,
+                    workers,
+                    ..Placement::default()
+                },
+                workers: senders.clone(),
+                inbox,
+            })
+            .collect()
+    }
+
+    /// The worker that should have a datagram which this one dropped for `reason`, after `hops` others.
+    pub(crate) fn owner(
+        &self,
+        io: &mut Io,
+        reason: DropReason,
+        datagram: &[u8],
+        hops: u8,
+    ) -> Option<u8> {
+        let Placement {
+            worker, workers, ..
+        } = self.placement;
+        match reason {
+            // One that was handed over by its connection ID has come to the right place.
+            DropReason::UnknownConnectionId if hops == 0 => {
+                owner_of_cid(io.endpoint(), self.placement, datagram)
+                    .filter(|&owner| owner != worker)
+            }
+            DropReason::UnknownAddress
+            | DropReason::ChangeCipherSpec
+            | DropReason::IgnoredAlert
+                if io.stray || hops > 0 =>
+            {
+                (hops + 1 < workers).then_some((worker + 1) % workers)
+            }
+            _ => None,
+        }
+    }
+
+    /// Passes a datagram on; `false` when there is no room.
+    pub(crate) fn hand_over(&self, to: u8, path: Path, datagram: &[u8], hops: u8) -> bool {
+        let Some(worker) = self.workers.get(usize::from(to)) else {
+            return false;
+        };
+        // The room comes first: a flood must not even cost a copy.
+        let Ok(room) = worker.try_reserve() else {
+            return false;
+        };
+        room.send(Handover {
+            path,
+            datagram: datagram.into(),
+            hops: hops + 1,
+        });
+        true
+    }
+
+    /// Adds what other workers passed on to `out`.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<Handover>) -> Poll<()> {
+        match self.inbox.poll_recv_many(cx, out, BATCH) {
+            Poll::Ready(1..) => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+/// The worker that gave out the connection ID in a datagram's first record.
+///
+/// A program in the kernel that steers by connection ID must come to the same answer: the first byte of the ID modulo
+/// the number of workers ([`Placement`]). Here the whole ID is read, which tells made-up ones from true ones better.
+pub(crate) fn owner_of_cid(
+    endpoint: &Endpoint,
+    placement: Placement,
+    datagram: &[u8],
+) -> Option<u8> {
+    if datagram.first() != Some(&ContentType::TLS12_CID.0) {
+        return None;
+    }
+    let cid = datagram.get(RecordHeader::CID_OFFSET..)?;
+    let route = endpoint.route(cid)?;
+    (route.node == placement.node && route.worker < placement.workers).then_some(route.worker)
+}
