@@ -48,6 +48,8 @@ impl<P: Provider> Core<P> {
         {
             self.peer = KnownPeer::new(PeerIdentity::Psk { identity: &[] });
         }
+        // The hint has done its work: what is put aside from now on is a ticket.
+        self.aside = (0, 0);
         self.send_key_exchange(scratch, Some(identity))?;
         let secret = self.derive_keys(cx, premaster)?;
         self.finish_flight(cx, scratch, &secret)
