@@ -114,6 +114,8 @@ pub struct Papers {
     /// The newest session that can be resumed.
     pub session: Option<Session>,
     pub refuse_resumption: bool,
+    /// Questions about resumption are left open.
+    pub hold_resumption: bool,
     pub resumptions_asked: u32,
 }
 
@@ -219,6 +221,9 @@ impl Papers {
             }
             Event::ResumptionRequested => {
                 self.resumptions_asked += 1;
+                if self.hold_resumption {
+                    return;
+                }
                 let known = match endpoint.resumption_request(handle).expect("asked") {
                     ResumptionRequest::SessionId(id) => self.store.get(id).cloned().map(Some),
                     ResumptionRequest::Known(_) => Some(None),
