@@ -186,7 +186,12 @@ impl Options {
             max_connections: MAX_CONNECTIONS,
             max_half_open: MAX_HALF_OPEN,
             max_half_open_per_address: MAX_HALF_OPEN_PER_ADDRESS,
-            max_fragmented_hellos: if self.extra & 1 == 0 { 2 } else { 0 },
+            // None where no hello of a client's comes in fragments.
+            max_fragmented_hellos: if self.extra & 1 == 0 || self.choice & 0x40 != 0 {
+                2
+            } else {
+                0
+            },
             // So few that keys are expanded again all the time.
             key_cache: 2,
             scratch_len: self
