@@ -49,6 +49,8 @@ impl<P: Provider> Core<P> {
                 key_hash: [0; 32],
             });
         }
+        // The hint has done its work: what is put aside from now on is a ticket.
+        self.aside = (0, 0);
         self.send_key_exchange(scratch, Some(identity))?;
         #[cfg(feature = "certificates")]
         let shared = self.exchange.shared.take();
