@@ -608,9 +608,10 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
         let mut parts = self.layout.split(self.buffer.as_mut());
         match step(&mut self.core, cx, &mut parts.scratch) {
             Ok(()) => {
+                self.process_ready(cx);
+                // Now, because the keys may be those that a message made which has waited.
                 #[cfg(feature = "resumption")]
                 self.open_early(cx);
-                self.process_ready(cx);
                 Ok(())
             }
             Err(StepError::Api(error)) => Err(error),
