@@ -32,6 +32,8 @@ use crate::wire::{
 };
 #[cfg(feature = "certificates")]
 use exchange::Exchange;
+#[cfg(feature = "certificates")]
+pub(crate) use exchange::key_hash;
 
 /// What every step of a handshake is given.
 pub(crate) struct Context<'a, P: Provider> {
