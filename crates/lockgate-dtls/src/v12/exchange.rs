@@ -199,7 +199,7 @@ impl<P: Provider> Exchange<P> {
 }
 
 /// SHA-256 of a peer's `SubjectPublicKeyInfo`.
-pub(super) fn key_hash<P: Provider>(
+pub(crate) fn key_hash<P: Provider>(
     provider: &P,
     certificate: PeerCertificate<'_>,
 ) -> Result<[u8; 32], HandshakeError> {
