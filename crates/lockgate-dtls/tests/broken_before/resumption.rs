@@ -71,7 +71,7 @@ fn entry_8_resumption_is_bound_to_the_host_name() {
         let elsewhere = changed(&session, |bytes| {
             let at = ID + 1 + usize::from(bytes[ID]);
             bytes[at] = 5;
-            bytes.splice(at + 1..at + 1, *b"other");
+            bytes.splice((at + 1)..=at, *b"other");
         });
         let path = UdpPath::from(pair.server_address);
         pair.client
@@ -98,7 +98,7 @@ fn entry_8_resumption_is_bound_to_the_suite() {
     for tickets in [true, false] {
         let mut pair = Pair::of(82, &config(tickets), &config(tickets));
         let session = first(&mut pair);
-        let suite = session.as_bytes()[SUITE..SUITE + 2].to_vec();
+        let suite = session.as_bytes()[SUITE..][..2].to_vec();
         // The client does not offer the session's suite any more.
         pair.tamper = Some(Box::new(move |to, datagram| {
             if to == Side::Server {
@@ -128,7 +128,7 @@ fn entry_8_resumption_is_bound_to_the_suite() {
         let at = 25 + 35 + usize::from(chosen[25 + 34]);
         assert_ne!(
             chosen[at..at + 2],
-            session.as_bytes()[SUITE..SUITE + 2],
+            session.as_bytes()[SUITE..][..2],
             "the session's suite without an offer"
         );
     }
@@ -137,7 +137,7 @@ fn entry_8_resumption_is_bound_to_the_suite() {
     let session = first(&mut pair);
     let other = changed(&session, |bytes| {
         let suite = lockgate_dtls::CipherSuite::PSK_AES_128_CCM_8.0;
-        bytes[SUITE..SUITE + 2].copy_from_slice(&suite.to_be_bytes());
+        bytes[SUITE..][..2].copy_from_slice(&suite.to_be_bytes());
     });
     connect(&mut pair, &other);
     assert_eq!(
@@ -220,7 +220,8 @@ fn entry_8_resumption_is_bound_to_the_identity() {
             let Event::NewSession(session) = event else {
                 return false;
             };
-            *handle == at_server && session.peer() != PeerIdentity::Psk { identity: IDENTITY }
+            *handle == at_server
+                && !matches!(session.peer(), PeerIdentity::Psk { identity, .. } if identity == IDENTITY)
         });
         assert!(!known, "another name than the one that was proved");
     }

@@ -53,7 +53,10 @@ fn hides(shown: &str, secret: &[u8]) {
             format!("{four:?}"),
             format!("{four:x?}"),
             format!("{four:02x?}"),
-            four.iter().map(|b| format!("{b:02x}")).collect(),
+            format!(
+                "{:08x}",
+                u32::from_be_bytes([four[0], four[1], four[2], four[3]])
+            ),
             four.escape_ascii().to_string(),
         ];
         for form in forms {
