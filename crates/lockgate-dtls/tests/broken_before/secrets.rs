@@ -81,13 +81,10 @@ fn entry_10_no_event_session_or_key_prints_a_secret() {
         // Version, suite, extended master secret: then the master secret.
         let secret = session.as_bytes()[4..52].to_vec();
         let ticket = session.as_bytes()[session.as_bytes().len() - 64..].to_vec();
-        let mut shown = format!("{:?} {:?}", pair.client.events, pair.server.events);
+        let shown = format!("{:?} {:?}", pair.client.events, pair.server.events);
         assert!(shown.contains("NewSession") && shown.contains("KeyLog"));
-        shown += &format!(
-            "{session:?} {:?} {:?}",
-            session.peer(),
-            pair.client.papers.store
-        );
+        let store = &pair.client.papers.store;
+        let shown = format!("{shown} {session:?} {:?} {store:?}", session.peer());
         hides(&shown, &secret);
         if tickets {
             hides(&shown, &ticket);
