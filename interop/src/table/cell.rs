@@ -240,7 +240,7 @@ pub fn short(suite: CipherSuite) -> &'static str {
 
 impl Cell {
     /// Why there cannot be such a thing, as far as that is known beforehand.
-    pub fn obstacle(&self) -> Option<&'static str> {
+    pub fn obstacle(self) -> Option<&'static str> {
         let Some(parameters) = self.suite.parameters() else {
             return Some("the engine does not have the suite");
         };
@@ -271,7 +271,7 @@ impl Cell {
         }
     }
 
-    fn peer_lacks(&self, exchange: KeyExchangeAlgorithm) -> Option<&'static str> {
+    fn peer_lacks(self, exchange: KeyExchangeAlgorithm) -> Option<&'static str> {
         use CipherSuite as S;
         let chacha = self.suite == S::ECDHE_PSK_CHACHA20_POLY1305_SHA256;
         if exchange == KeyExchangeAlgorithm::EcdhePsk && !chacha {
@@ -297,7 +297,7 @@ impl Cell {
         None
     }
 
-    fn coap_lacks(&self) -> Option<&'static str> {
+    fn coap_lacks(self) -> Option<&'static str> {
         use CipherSuite as S;
         let has_no_suite = matches!(
             self.suite,
@@ -311,7 +311,7 @@ impl Cell {
                 Some("libcoap on GnuTLS does not switch the suite on")
             }
             _ if self.peer == Peer::CoapGnuTls && shows_ed25519 => {
-                Some("libcoap on GnuTLS shows no Ed25519, to other servers neither")
+                Some("libcoap on GnuTLS shows no Ed25519")
             }
             Trial::Ticket | Trial::SessionId => Some("libcoap's examples do not resume sessions"),
             Trial::SmallPath => Some("libcoap's examples cannot be told an MTU"),

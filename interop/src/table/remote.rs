@@ -21,7 +21,7 @@ pub(super) const CID_LEN: usize = CID.len() / 2;
 /// What a cell is run with.
 pub(super) struct Bed<'a> {
     pub(super) papers: &'a Papers,
-    pub(super) cell: &'a Cell,
+    pub(super) cell: Cell,
     /// Unique among cells, for file names.
     pub(super) number: usize,
 }

@@ -71,7 +71,7 @@ pub fn run_all(cells: &[Cell], jobs: usize, each: &(dyn Fn(&Line) + Sync)) -> Ve
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(cell) = cells.get(number) else {
+                    let Some(&cell) = cells.get(number) else {
                         return;
                     };
                     let line = run(&papers, cell, number);
@@ -85,7 +85,7 @@ pub fn run_all(cells: &[Cell], jobs: usize, each: &(dyn Fn(&Line) + Sync)) -> Ve
     lines.into_iter().flatten().collect()
 }
 
-fn run(papers: &Papers, cell: &Cell, number: usize) -> Line {
+fn run(papers: &Papers, cell: Cell, number: usize) -> Line {
     let begun = Instant::now();
     let bed = Bed {
         papers,
@@ -93,7 +93,7 @@ fn run(papers: &Papers, cell: &Cell, number: usize) -> Line {
         number,
     };
     let line = |outcome, missing| Line {
-        cell: *cell,
+        cell,
         outcome,
         time: begun.elapsed(),
         missing,
