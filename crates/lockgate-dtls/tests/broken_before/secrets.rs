@@ -1,5 +1,7 @@
 //! Entry 10: what is printed.
 
+use std::fmt::Write as _;
+
 use lockgate_dtls::Config;
 use lockgate_dtls::certificate::ClientAuth;
 use lockgate_dtls::crypto::KeyType;
@@ -53,7 +55,10 @@ fn hides(shown: &str, secret: &[u8]) {
             format!("{four:?}"),
             format!("{four:x?}"),
             format!("{four:02x?}"),
-            four.iter().map(|b| format!("{b:02x}")).collect(),
+            format!(
+                "{:08x}",
+                u32::from_be_bytes([four[0], four[1], four[2], four[3]])
+            ),
             four.escape_ascii().to_string(),
         ];
         for form in forms {
@@ -80,11 +85,13 @@ fn entry_10_no_event_session_or_key_prints_a_secret() {
         let ticket = session.as_bytes()[session.as_bytes().len() - 64..].to_vec();
         let mut shown = format!("{:?} {:?}", pair.client.events, pair.server.events);
         assert!(shown.contains("NewSession") && shown.contains("KeyLog"));
-        shown += &format!(
+        write!(
+            shown,
             "{session:?} {:?} {:?}",
             session.peer(),
             pair.client.papers.store
-        );
+        )
+        .expect("memory");
         hides(&shown, &secret);
         if tickets {
             hides(&shown, &ticket);
