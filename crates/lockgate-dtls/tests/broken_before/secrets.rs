@@ -1,5 +1,7 @@
 //! Entry 10: what is printed.
 
+use std::fmt::Write as _;
+
 use lockgate_dtls::Config;
 use lockgate_dtls::certificate::ClientAuth;
 use lockgate_dtls::crypto::KeyType;
@@ -83,8 +85,18 @@ fn entry_10_no_event_session_or_key_prints_a_secret() {
         let ticket = session.as_bytes()[session.as_bytes().len() - 64..].to_vec();
         let shown = format!("{:?} {:?}", pair.client.events, pair.server.events);
         assert!(shown.contains("NewSession") && shown.contains("KeyLog"));
+<<<<<<< HEAD
         let store = &pair.client.papers.store;
         let shown = format!("{shown} {session:?} {:?} {store:?}", session.peer());
+=======
+        write!(
+            shown,
+            "{session:?} {:?} {:?}",
+            session.peer(),
+            pair.client.papers.store
+        )
+        .expect("memory");
+>>>>>>> h/fuzz
         hides(&shown, &secret);
         if tickets {
             hides(&shown, &ticket);
