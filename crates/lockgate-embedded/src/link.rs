@@ -12,7 +12,7 @@ pub trait Link {
     /// Why the link itself failed.
     type Error;
 
-    /// The longest datagram that can be sent, in bytes; more is not offered. By default the link does not know.
+    /// The longest datagram that can be sent, in bytes; more is not offered. Handshakes need 256. By default the link does not know.
     fn max_datagram(&self) -> usize {
         usize::MAX
     }

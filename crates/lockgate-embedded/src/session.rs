@@ -8,7 +8,7 @@ use lockgate_dtls::export::{ExportError, ExportKey};
 use lockgate_dtls::lease::LeaseStore;
 use lockgate_dtls::{
     ApiError, Association, CloseReason, Config, Connection, Datagram, DropReason,
-    Event as EngineEvent, Instant, Outcome,
+    Event as EngineEvent, Instant, Outcome, SendError,
 };
 #[cfg(feature = "certificates")]
 use lockgate_dtls::{PeerIdentity, ResumptionRequest, certificate::CertificateError};
@@ -283,7 +283,8 @@ impl<'m, P: Provider> Session<'m, P> {
     ///
     /// # Errors
     /// [`Error::Busy`] and [`Error::BufferTooSmall`] before anything is sealed or sent;
-    /// [`SendError::LeaseExhausted`](lockgate_dtls::SendError::LeaseExhausted) when [`Session::claim`] is due.
+    /// [`SendError::TooLarge`] for more than [`Session::max_payload`]; [`SendError::LeaseExhausted`] when [`Session::claim`]
+    /// is due.
     pub fn send<L: Link>(
         &mut self,
         link: &mut L,
@@ -292,6 +293,12 @@ impl<'m, P: Provider> Session<'m, P> {
     ) -> Result<(), Error<L::Error>> {
         if !flush(link, buffers)? {
             return Err(Error::Busy);
+        }
+        if let Some(limit) = self.max_payload(link, buffers)
+            && payload.len() > limit
+            && link.max_datagram() < buffers.transmit.len()
+        {
+            return Err(SendError::TooLarge { limit }.into());
         }
         buffers.unsent = self.connection.send(payload, buffers.transmit)?;
         // Should the link be busy only now, the datagram goes at the next poll.
@@ -548,13 +555,20 @@ impl<'m, P: Provider> Session<'m, P> {
         buffers: &mut Buffers<'_>,
     ) -> Result<(), Error<L::Error>> {
         while flush(link, buffers)? {
-            match self.connection.poll_transmit(now, buffers.transmit) {
+            let room = room(link, buffers);
+            match self.connection.poll_transmit(now, room) {
                 Some(len) => buffers.unsent = len,
                 None => break,
             }
         }
         Ok(())
     }
+}
+
+/// As much of the transmit buffer as the link takes.
+fn room<'b, L: Link>(link: &L, buffers: &'b mut Buffers<'_>) -> &'b mut [u8] {
+    let len = buffers.transmit.len().min(link.max_datagram());
+    buffers.transmit.get_mut(..len).unwrap_or_default()
 }
 
 /// Sends the datagram that waits; `false` when the link is still busy.

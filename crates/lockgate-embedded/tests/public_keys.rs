@@ -7,10 +7,12 @@ use common::{Own, Wire, provider};
 use lockgate_dtls::certificate::{CertificateError, CertificateType, CertificateTypes, ClientAuth};
 use lockgate_dtls::config::{GroupList, SchemeList};
 use lockgate_dtls::crypto::{KeyType, NamedGroup, SignatureScheme, SigningKey};
-use lockgate_dtls::{CipherSuite, CloseReason, Config, HandshakeError, Instant, SuiteList};
+use lockgate_dtls::{
+    CipherSuite, CloseReason, Config, HandshakeError, Instant, SendError, SuiteList,
+};
 use lockgate_embedded::{
-    Credentials, Device, Event, Link, MAX_RESUMPTION_LEN, Memory, OwnKey, PublicKeys, Servers,
-    Status, X509, scratch_len,
+    Credentials, Device, Error, Event, Link, MAX_RESUMPTION_LEN, Memory, OwnKey, PublicKeys,
+    Servers, Status, X509, scratch_len,
 };
 use lockgate_rustcrypto::PrivateKey;
 use lockgate_webpki::{CertificateDer, KeyHash, ServerName, Time, Trust, algorithms, trust_anchor};
@@ -348,5 +350,10 @@ fn the_longest_payload_is_what_server_buffer_and_link_take() {
     assert_eq!(device.poll(NOW), Ok(Some(Event::Opened)));
     let overhead = device.association().unwrap().record_overhead();
     assert_eq!(device.max_payload(), Some(300 - overhead));
-    device.send(&[7; 300][..300 - overhead]).unwrap();
+    let limit = 300 - overhead;
+    assert_eq!(
+        device.send(&[7; 300][..=limit]),
+        Err(Error::Send(SendError::TooLarge { limit }))
+    );
+    device.send(&[7; 300][..limit]).unwrap();
 }
