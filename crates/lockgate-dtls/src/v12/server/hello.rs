@@ -163,13 +163,7 @@ impl<P: Provider> Core<P> {
             let request = self
                 .server_credential_request(cx.config, scratch.outgoing)
                 .ok_or(StepError::Api(ApiError::NotRequested))?;
-            let takes = request.takes(credential.key_type)
-                && request
-                    .certificate_types()
-                    .contains(credential.certificate_type)
-                && request.schemes().any(|s| s == credential.scheme)
-                && credential.scheme.fits(credential.key_type);
-            if !takes || credential.chain.is_empty() {
+            if !request.lets(credential) {
                 return Err(StepError::Api(ApiError::UnusableCredential));
             }
         }
