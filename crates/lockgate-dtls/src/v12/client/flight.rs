@@ -230,10 +230,8 @@ impl<P: Provider> Core<P> {
         let request = self
             .client_credential_request(cx.config, scratch.outgoing)
             .ok_or(StepError::Api(ApiError::NotRequested))?;
-        if let Some(credential) = credential {
-            if !request.lets(credential) {
-                return Err(StepError::Api(ApiError::UnusableCredential));
-            }
+        if credential.is_some_and(|credential| !request.lets(credential)) {
+            return Err(StepError::Api(ApiError::UnusableCredential));
         }
         self.aside = (0, 0);
         self.signed_flight(cx, scratch, credential)
