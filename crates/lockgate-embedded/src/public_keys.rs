@@ -13,6 +13,37 @@ pub(crate) const MAX_SIGNATURE_LEN: usize = 104;
 ///
 /// The [`Config`](lockgate_dtls::Config) has to say which types of certificate each side may show; without, the session
 /// does PSK alone.
+///
+/// ```
+/// use lockgate_dtls::certificate::{CertificateType, CertificateTypes};
+/// use lockgate_dtls::crypto::SigningKey;
+/// use lockgate_dtls::{CipherSuite, Config, SuiteList};
+/// use lockgate_embedded::{Credentials, Device, Link, Memory, OwnKey, PublicKeys, Servers, scratch_len};
+/// use lockgate_rustcrypto::{RandomSource, RustCrypto};
+///
+/// fn device<'m, R: RandomSource, L: Link>(
+///     random: R,
+///     link: L,
+///     config: &'m mut Config,
+///     memory: &'m mut Memory<576, 576, { scratch_len(100, 100) }>,
+///     own: &'m dyn SigningKey,
+///     server: &'m [[u8; 32]],
+/// ) -> Device<'m, RustCrypto<R>, L> {
+///     let raw = CertificateTypes::new(&[CertificateType::RawPublicKey]);
+///     *config = Config {
+///         cipher_suites: SuiteList::new(&[CipherSuite::ECDHE_ECDSA_AES_128_CCM_8]),
+///         psk: false,
+///         own_certificate_types: raw,
+///         peer_certificate_types: raw,
+///         ..Config::default()
+///     };
+///     Device::new(RustCrypto::new(random), config, Credentials::NONE, memory, link).with_public_keys(PublicKeys {
+///         server_name: "",
+///         servers: Servers::KeyHashes(server),
+///         own: Some(OwnKey::raw(own)),
+///     })
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct PublicKeys<'m> {
     /// The host name to ask the server for (RFC 6066), or empty.
