@@ -76,9 +76,10 @@ pub fn public_keys(effort: Effort) -> Section {
     for (group, name, theirs, peer) in [
         (P256, "P-256", "P-256", dimpl::NamedGroup::Secp256r1),
         (
+            // A certificate's curve must be among the groups as well (RFC 8422 §5.1), by OpenSSL's reading.
             NamedGroup::X25519,
             "X25519",
-            "X25519",
+            "X25519:P-256",
             dimpl::NamedGroup::X25519,
         ),
     ] {

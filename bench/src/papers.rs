@@ -110,10 +110,13 @@ impl Papers {
 
 /// An authority of P-256, a client's and a server's certificate by it.
 fn issue() -> (Paper, Paper, Vec<u8>) {
-    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer};
-    use rcgen::{KeyPair, KeyUsagePurpose};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa};
+    use rcgen::{Issuer, KeyPair, KeyUsagePurpose};
     let made = "a certificate that rcgen makes";
     let mut params = CertificateParams::new(Vec::new()).expect(made);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "authority.example");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let key = KeyPair::generate().expect(made);
@@ -121,6 +124,7 @@ fn issue() -> (Paper, Paper, Vec<u8>) {
     let issuer = Issuer::new(params, key);
     let paper = |name: &str, purpose| {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect(made);
+        params.distinguished_name.push(DnType::CommonName, name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![purpose];
         let key = KeyPair::generate().expect(made);
