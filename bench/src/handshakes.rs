@@ -71,6 +71,7 @@ impl Finish {
 }
 
 /// Mutual ECDSA, and what varies from it.
+#[allow(clippy::too_many_lines, reason = "a table, row by row")]
 pub fn public_keys(effort: Effort) -> Section {
     let mut rows = Vec::new();
     for (group, name, theirs, peer) in [

@@ -66,7 +66,7 @@ pub fn side_by_side(effort: Effort, works: &mut [Work<'_>]) -> Vec<Timing> {
 fn time(work: &mut Work<'_>, runs: u32) -> f64 {
     let start = cpu_time();
     work(runs);
-    (cpu_time() - start).as_secs_f64() * 1e9 / f64::from(runs)
+    cpu_time().saturating_sub(start).as_secs_f64() * 1e9 / f64::from(runs)
 }
 
 fn cpu_time() -> Duration {
