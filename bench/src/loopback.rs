@@ -2,12 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 
 use lockgate_aws_lc::AwsLc;
+use lockgate_dtls::certificate::{CertificateType, CertificateTypes, ClientAuth};
+use lockgate_dtls::config::GroupList;
+use lockgate_dtls::crypto::NamedGroup;
 use lockgate_dtls::{
     CidConfig, CipherSuite, Config, ConnectionHandle, Datagram, Endpoint, EndpointConfig, Event,
-    Instant, Received, SuiteList, UdpPath,
+    Instant, Received, Role, Session, SuiteList, UdpPath,
 };
+
+use crate::papers::{Caller, Papers, Proof, SERVER_NAME};
 
 /// The identity that all clients here show.
 pub const IDENTITY: &[u8] = b"device-01";
@@ -39,6 +45,36 @@ pub fn endpoint_config(server: bool, suite: CipherSuite, cid: bool) -> EndpointC
     }
 }
 
+/// As [`endpoint_config`], for a proof and, where it has ephemeral keys, one group.
+pub fn proving_config(
+    server: bool,
+    suite: CipherSuite,
+    cid: bool,
+    proof: Proof,
+    group: NamedGroup,
+) -> EndpointConfig {
+    let mut options = endpoint_config(server, suite, cid);
+    let config = &mut options.config;
+    let shown = match proof {
+        Proof::Psk => CertificateTypes::EMPTY,
+        Proof::Server | Proof::Mutual => CertificateTypes::new(&[CertificateType::X509]),
+        Proof::RawKeys => CertificateTypes::new(&[CertificateType::RawPublicKey]),
+    };
+    let mutual = matches!(proof, Proof::Mutual | Proof::RawKeys);
+    config.psk = proof == Proof::Psk;
+    config.groups = GroupList::new(&[group]);
+    if server || mutual {
+        config.own_certificate_types = shown;
+    }
+    if !server || mutual {
+        config.peer_certificate_types = shown;
+    }
+    if server && mutual {
+        config.client_auth = ClientAuth::Required;
+    }
+    options
+}
+
 /// An endpoint on AWS-LC.
 ///
 /// # Panics
@@ -53,6 +89,9 @@ pub struct Loopback {
     pub client: Endpoint<AwsLc>,
     /// The server's end.
     pub server: Endpoint<AwsLc>,
+    client_caller: Caller,
+    server_caller: Caller,
+    server_name: &'static [u8],
     now: Instant,
     wire: Box<[u8; 2048]>,
     back: Box<[u8; 2048]>,
@@ -77,6 +116,9 @@ impl Loopback {
         Self {
             client: endpoint(client),
             server: endpoint(server),
+            client_caller: Caller::new(Role::Client, None),
+            server_caller: Caller::new(Role::Server, None),
+            server_name: b"",
             now: Instant::default(),
             wire: Box::new([0; 2048]),
             back: Box::new([0; 2048]),
@@ -91,15 +133,38 @@ impl Loopback {
         )
     }
 
+    /// Gives both ends what they show, and the server its name.
+    #[must_use]
+    pub fn with_papers(mut self, papers: Papers) -> Self {
+        let papers = Arc::new(papers);
+        self.client_caller = Caller::new(Role::Client, Some(Arc::clone(&papers)));
+        self.server_caller = Caller::new(Role::Server, Some(papers));
+        self.server_name = SERVER_NAME.as_bytes();
+        self
+    }
+
+    /// The client's newest session that can be resumed.
+    pub fn session(&self) -> Option<Session> {
+        self.client_caller.session.clone()
+    }
+
     /// A whole handshake; `n` tells this peer's addresses from other peers'.
     ///
     /// # Panics
     /// When it does not succeed at once.
     pub fn connect(&mut self, n: u32) -> Ends {
+        self.connect_with(n, None)
+    }
+
+    /// As [`Loopback::connect`], offering to go on with a session.
+    ///
+    /// # Panics
+    /// When it does not succeed at once.
+    pub fn connect_with(&mut self, n: u32, session: Option<&Session>) -> Ends {
         let (client_path, server_path) = (path(n), path(n));
         let client = self
             .client
-            .connect(self.now, server_path, b"")
+            .connect_with(self.now, server_path, self.server_name, session)
             .expect("a place in the table");
         let (mut up, mut server) = (false, None);
         for _ in 0..8 {
@@ -108,48 +173,37 @@ impl Loopback {
                 let mut reply = 0;
                 while let Some(received) = self.server.handle(self.now, client_path, &mut datagram)
                 {
-                    if let Received::Reply(range) = received {
-                        reply = range.len();
-                        self.back[..reply].copy_from_slice(&datagram.bytes()[range]);
+                    match received {
+                        Received::Reply(range) => {
+                            reply = range.len();
+                            self.back[..reply].copy_from_slice(&datagram.bytes()[range]);
+                        }
+                        Received::Dropped { reason, .. } => panic!("the server: {reason}"),
+                        _ => {}
                     }
                 }
-                let mut datagram = Datagram::new(&mut self.back[..reply]);
-                while self
-                    .client
-                    .handle(self.now, server_path, &mut datagram)
-                    .is_some()
-                {}
+                hand_over(
+                    &mut self.client,
+                    self.now,
+                    server_path,
+                    &mut self.back[..reply],
+                );
             }
             while let Some((handle, event)) = self.server.poll_event() {
-                match event {
-                    Event::PskRequested => {
-                        let known = self.server.psk_identity(handle) == Some(IDENTITY);
-                        assert!(known, "the identity that the client was given");
-                        self.server
-                            .provide_psk(self.now, handle, KEY)
-                            .expect("asked for");
-                    }
-                    Event::Connected => server = Some(handle),
-                    _ => {}
+                if matches!(event, Event::Connected) {
+                    server = Some(handle);
                 }
+                self.server_caller
+                    .answer(&mut self.server, self.now, handle, event);
             }
             while let Some(sent) = self.server.poll_transmit(self.now, &mut self.wire[..]) {
-                let mut datagram = Datagram::new(&mut self.wire[..sent.len]);
-                while self
-                    .client
-                    .handle(self.now, server_path, &mut datagram)
-                    .is_some()
-                {}
+                let bytes = &mut self.wire[..sent.len];
+                hand_over(&mut self.client, self.now, server_path, bytes);
             }
             while let Some((handle, event)) = self.client.poll_event() {
-                match event {
-                    Event::PskRequested => self
-                        .client
-                        .provide_identity(self.now, handle, IDENTITY, KEY)
-                        .expect("asked for"),
-                    Event::Connected => up = true,
-                    _ => {}
-                }
+                up |= matches!(event, Event::Connected);
+                self.client_caller
+                    .answer(&mut self.client, self.now, handle, event);
             }
             if let (true, Some(server)) = (up, server) {
                 return Ends {
@@ -187,6 +241,16 @@ impl Loopback {
         {
             Some(Received::Application { .. }) => {}
             other => panic!("the record did not open: {other:?}"),
+        }
+    }
+}
+
+/// Lets the client take in a datagram, none of which may be dropped.
+fn hand_over(client: &mut Endpoint<AwsLc>, now: Instant, path: UdpPath, bytes: &mut [u8]) {
+    let mut datagram = Datagram::new(bytes);
+    while let Some(received) = client.handle(now, path, &mut datagram) {
+        if let Received::Dropped { reason, .. } = received {
+            panic!("the client: {reason}");
         }
     }
 }

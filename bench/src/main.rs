@@ -13,7 +13,7 @@ use lockgate_bench::relay::{self, Load};
 use lockgate_bench::report::{Report, Section};
 use lockgate_bench::timing::Effort;
 use lockgate_bench::work::Record;
-use lockgate_bench::{parts, plain_relay};
+use lockgate_bench::{handshakes, parts, plain_relay};
 
 /// Measures Lockgate beside references in the same run
 #[derive(Debug, Parser)]
@@ -63,6 +63,22 @@ enum What {
         #[arg(long)]
         bare: bool,
     },
+    /// Mutual ECDSA handshakes on P-256, so many and nothing else: for profilers and instruction counters
+    #[command(hide = true)]
+    Shake {
+        /// How many
+        #[arg(default_value_t = 1000)]
+        runs: u32,
+        /// Take certificates as they are
+        #[arg(long)]
+        unchecked: bool,
+        /// The operations with public keys instead
+        #[arg(long)]
+        bare: bool,
+        /// Plain pre-shared keys instead
+        #[arg(long)]
+        psk: bool,
+    },
     /// The server whose memory is measured
     #[command(hide = true)]
     MemoryServer(ServerOptions),
@@ -110,6 +126,24 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             work(*runs);
             return Ok(ExitCode::SUCCESS);
         }
+        What::Shake {
+            runs,
+            unchecked,
+            bare,
+            psk,
+        } => {
+            let mut shake = lockgate_bench::shake::Shake {
+                checked: !unchecked,
+                ..handshakes::MUTUAL
+            };
+            if *psk {
+                shake.suite = lockgate_dtls::CipherSuite::PSK_AES_128_GCM_SHA256;
+                shake.proof = lockgate_bench::papers::Proof::Psk;
+            }
+            let mut work = if *bare { shake.parts() } else { shake.full() };
+            work(*runs);
+            return Ok(ExitCode::SUCCESS);
+        }
         What::Parts => in_parts(cli.smoke),
         What::Memory => vec![in_memory(cli.smoke)?],
         What::Relay(options) => vec![relay::measure(&load(options, cli.smoke)?)?],
@@ -145,7 +179,17 @@ fn in_parts(smoke: bool) -> Vec<Section> {
         rounds: if smoke { 31 } else { 501 },
         batch_micros: 300,
     };
-    vec![parts::records(effort), parts::handshakes(effort)]
+    // Batches of several handshakes: the first after another library finds its code in no cache.
+    let slow = Effort {
+        rounds: if smoke { 11 } else { 101 },
+        batch_micros: if smoke { 4000 } else { 10_000 },
+    };
+    vec![
+        parts::records(effort),
+        parts::handshakes(effort),
+        handshakes::public_keys(slow),
+        handshakes::operations(slow),
+    ]
 }
 
 fn load(options: &RelayOptions, smoke: bool) -> io::Result<Load> {

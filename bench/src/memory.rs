@@ -6,14 +6,18 @@
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use std::sync::Arc;
+
 use lockgate_aws_lc::AwsLc;
+use lockgate_dtls::crypto::NamedGroup;
 use lockgate_dtls::{
-    Association, CipherSuite, Datagram, Endpoint, EndpointConfig, Event, Instant, Received,
+    Association, CipherSuite, Datagram, Endpoint, EndpointConfig, Event, Instant, Received, Role,
 };
 
 use crate::counting::allocations;
-use crate::loopback::{IDENTITY, KEY, endpoint, endpoint_config, path};
+use crate::loopback::{endpoint, endpoint_config, path, proving_config};
 use crate::machine::resident;
+use crate::papers::{Caller, Papers, Proof};
 use crate::report::{Row, Section};
 
 /// A datagram of peer `n`, in either direction: `D n length bytes`.
@@ -30,6 +34,9 @@ pub struct ServerOptions {
     /// Give out connection IDs of 8 bytes.
     #[arg(long)]
     cid: bool,
+    /// Certificates of both ends instead of a pre-shared key.
+    #[arg(long)]
+    certificates: bool,
     /// Leave every key request unanswered.
     #[arg(long)]
     withhold_keys: bool,
@@ -45,13 +52,29 @@ struct Figures {
 }
 
 const SUITE: CipherSuite = CipherSuite::PSK_AES_128_GCM_SHA256;
+const WITH_CERTIFICATES: CipherSuite = CipherSuite::ECDHE_ECDSA_AES_128_GCM_SHA256;
+
+/// The options of an end, and who answers for it. The two ends know nothing of each other's authority, and do not ask.
+fn end(role: Role, cid: bool, certificates: bool) -> (EndpointConfig, Caller) {
+    let server = role == Role::Server;
+    if certificates {
+        let group = NamedGroup::SECP256R1;
+        (
+            proving_config(server, WITH_CERTIFICATES, cid, Proof::Mutual, group),
+            Caller::new(role, Some(Arc::new(Papers::unchecked()))),
+        )
+    } else {
+        (endpoint_config(server, SUITE, cid), Caller::new(role, None))
+    }
+}
 
 /// The child: an endpoint that echoes, fed by standard input.
 pub fn serve(options: ServerOptions) -> io::Result<()> {
+    let (config, mut caller) = end(Role::Server, options.cid, options.certificates);
     let config = EndpointConfig {
         max_half_open: 1 << 20,
         max_half_open_per_address: 1 << 20,
-        ..endpoint_config(true, SUITE, options.cid)
+        ..config
     };
     let mut server = endpoint(config);
     let now = Instant::default();
@@ -94,10 +117,8 @@ pub fn serve(options: ServerOptions) -> io::Result<()> {
             }
         }
         while let Some((handle, event)) = server.poll_event() {
-            if matches!(event, Event::PskRequested) && !options.withhold_keys {
-                server
-                    .provide_psk(now, handle, KEY)
-                    .map_err(io::Error::other)?;
+            if !(matches!(event, Event::PskRequested) && options.withhold_keys) {
+                caller.answer(&mut server, now, handle, event);
             }
         }
         // All of them go to the peer that was just heard: no time passes, so nobody else has anything to say.
@@ -141,14 +162,17 @@ struct Server {
 }
 
 impl Server {
-    fn start(cid: bool, withhold_keys: bool) -> io::Result<Self> {
+    fn start(options: ServerOptions) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("memory-server");
-        if cid {
-            command.arg("--cid");
-        }
-        if withhold_keys {
-            command.arg("--withhold-keys");
+        for (option, on) in [
+            ("--cid", options.cid),
+            ("--certificates", options.certificates),
+            ("--withhold-keys", options.withhold_keys),
+        ] {
+            if on {
+                command.arg(option);
+            }
         }
         let mut child = command
             .stdin(Stdio::piped())
@@ -227,9 +251,16 @@ enum Goal {
 }
 
 /// Lets the clients `from..to` connect, some at a time, and forgets them at their own end.
-fn clients(server: &mut Server, cid: bool, from: u32, to: u32, goal: Goal) -> io::Result<Figures> {
+fn clients(
+    server: &mut Server,
+    options: ServerOptions,
+    from: u32,
+    to: u32,
+    goal: Goal,
+) -> io::Result<Figures> {
     let now = Instant::default();
-    let mut client: Endpoint<AwsLc> = endpoint(endpoint_config(false, SUITE, cid));
+    let (config, mut caller) = end(Role::Client, options.cid, options.certificates);
+    let mut client: Endpoint<AwsLc> = endpoint(config);
     let mut next = from;
     while next < to {
         let group = next..to.min(next + AT_ONCE);
@@ -257,9 +288,6 @@ fn clients(server: &mut Server, cid: bool, from: u32, to: u32, goal: Goal) -> io
             })?;
             while let Some((handle, event)) = client.poll_event() {
                 match event {
-                    Event::PskRequested => client
-                        .provide_identity(now, handle, IDENTITY, KEY)
-                        .map_err(io::Error::other)?,
                     Event::Connected => {
                         let n = client.path(handle).map(number);
                         let (record, _) = client
@@ -267,7 +295,7 @@ fn clients(server: &mut Server, cid: bool, from: u32, to: u32, goal: Goal) -> io
                             .map_err(io::Error::other)?;
                         server.send(n.unwrap_or(0), &buf[record])?;
                     }
-                    _ => {}
+                    event => caller.answer(&mut client, now, handle, event),
                 }
             }
             if echoes == handles.len() {
@@ -317,26 +345,61 @@ fn slope(
 /// All of them.
 pub fn measure(sessions: Span, half_open: Span, hellos: u32) -> io::Result<Section> {
     let mut rows = Vec::new();
-    for cid in [true, false] {
-        let mut server = Server::start(cid, false)?;
+    let options = |cid, certificates, withhold_keys| ServerOptions {
+        cid,
+        certificates,
+        withhold_keys,
+    };
+    // Their handshakes take twenty times as long.
+    let fewer = |span: Span, least: u32| Span {
+        from: least,
+        to: least + (span.to - span.from) / 5,
+    };
+    for (how, cid, certificates, sessions) in [
+        ("CID", true, false, sessions),
+        ("no CID", false, false, sessions),
+        (
+            "CID, hash of the client's key",
+            true,
+            true,
+            fewer(sessions, 5000),
+        ),
+    ] {
+        let options = options(cid, certificates, false);
+        let mut server = Server::start(options)?;
         let (bytes, last) = slope(sessions, &mut server, |server, from, to| {
-            clients(server, cid, from, to, Goal::Echo)
+            clients(server, options, from, to, Goal::Echo)
         })?;
         check(last.connections == sessions.to && last.half_open == 0)?;
-        let how = if cid { "CID" } else { "no CID" };
         rows.push(Row::new(format!("established session, {how}"), bytes, "bytes").at_most(1024.0));
     }
     let phases = [
-        ("after ServerHelloDone", Goal::AfterServerHello),
-        ("waiting for its key", Goal::AwaitKey),
+        ("after ServerHelloDone", Goal::AfterServerHello, false),
+        ("waiting for its key", Goal::AwaitKey, false),
+        (
+            "after ServerHelloDone, certificates of both",
+            Goal::AfterServerHello,
+            true,
+        ),
     ];
-    for (what, goal) in phases {
-        let mut server = Server::start(true, true)?;
+    for (what, goal, certificates) in phases {
+        let options = options(true, certificates, true);
+        let half_open = if certificates {
+            fewer(half_open, 500)
+        } else {
+            half_open
+        };
+        let mut server = Server::start(options)?;
         let (bytes, last) = slope(half_open, &mut server, |server, from, to| {
-            clients(server, true, from, to, goal)
+            clients(server, options, from, to, goal)
         })?;
         check(last.half_open == half_open.to)?;
-        rows.push(Row::new(format!("half-open, {what}"), bytes, "bytes").at_most(4096.0));
+        let row = Row::new(format!("half-open, {what}"), bytes, "bytes");
+        rows.push(if certificates {
+            row
+        } else {
+            row.at_most(4096.0)
+        });
     }
     rows.extend(cookie_phase(hellos)?);
     let sizes = [
@@ -360,7 +423,11 @@ pub fn measure(sessions: Span, half_open: Span, hellos: u32) -> io::Result<Secti
 
 /// `hellos` clients, each from an address of its own, that never show a cookie.
 fn cookie_phase(hellos: u32) -> io::Result<[Row; 2]> {
-    let mut server = Server::start(true, false)?;
+    let mut server = Server::start(ServerOptions {
+        cid: true,
+        certificates: false,
+        withhold_keys: false,
+    })?;
     let now = Instant::default();
     let mut client: Endpoint<AwsLc> = endpoint(endpoint_config(false, SUITE, true));
     let mut buf = [0; 2048];

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dimpl::crypto::Dtls12CipherSuite;
-use dimpl::{Config, Dtls, Output, PskResolver};
+use dimpl::crypto::{Dtls12CipherSuite, NamedGroup};
+use dimpl::{Config, Dtls, DtlsCertificate, Output, PskResolver};
 
 use crate::loopback::{IDENTITY, KEY};
+use crate::papers::{Paper, Papers};
 
 struct OneKey;
 
@@ -16,11 +17,13 @@ impl PskResolver for OneKey {
     }
 }
 
-/// Options of both ends, on AWS-LC, for the one PSK suite that it has, `TLS_PSK_WITH_AES_128_CCM_8`.
+/// Options of both ends, on AWS-LC.
 #[derive(Clone)]
 pub struct Peer {
     client: Arc<Config>,
     server: Arc<Config>,
+    /// The client's and the server's.
+    certificates: Option<[DtlsCertificate; 2]>,
     now: Instant,
     buf: Box<[u8; 2048]>,
 }
@@ -32,11 +35,11 @@ pub struct Connection {
 }
 
 impl Peer {
-    /// Options with or without cookies.
+    /// For the one PSK suite that it has, `TLS_PSK_WITH_AES_128_CCM_8`, with or without cookies.
     ///
     /// # Panics
     /// When the crate has no such suite any more.
-    pub fn new(cookies: bool) -> Self {
+    pub fn psk(cookies: bool) -> Self {
         let builder = || {
             Config::builder()
                 .with_crypto_provider(dimpl::crypto::aws_lc_rs::default_provider())
@@ -49,6 +52,35 @@ impl Peer {
         Self {
             client: Arc::new(client.build().expect("its suite is there")),
             server: Arc::new(server.build().expect("its suite is there")),
+            certificates: None,
+            now: Instant::now(),
+            buf: Box::new([0; 2048]),
+        }
+    }
+
+    /// For `TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256` with cookies, in one group. It leaves the check of certificates to its
+    /// caller, and none is made.
+    ///
+    /// # Panics
+    /// When the crate has no such suite any more.
+    pub fn certificates(group: NamedGroup, mutual: bool) -> Self {
+        let config = Config::builder()
+            .with_crypto_provider(dimpl::crypto::aws_lc_rs::default_provider())
+            .dtls12_cipher_suites(&[Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256])
+            .dtls13_cipher_suites(&[])
+            .kx_groups(&[group])
+            .require_client_certificate(mutual)
+            .use_server_cookie(true);
+        let config = Arc::new(config.build().expect("its suite is there"));
+        let papers = Papers::certificates();
+        let certificate = |paper: &Paper| DtlsCertificate {
+            certificate: paper.der.clone(),
+            private_key: paper.key.to_pkcs8_der().to_vec(),
+        };
+        Self {
+            client: Arc::clone(&config),
+            server: config,
+            certificates: Some([&papers.client, &papers.server].map(certificate)),
             now: Instant::now(),
             buf: Box::new([0; 2048]),
         }
@@ -59,9 +91,17 @@ impl Peer {
     /// # Panics
     /// When it does not succeed at once.
     pub fn connect(&mut self) -> Connection {
-        let mut client = Dtls::new_12_psk(Arc::clone(&self.client), self.now);
+        let new = |config, certificate: Option<&DtlsCertificate>| {
+            let config = Arc::clone(config);
+            match certificate {
+                None => Dtls::new_12_psk(config, self.now),
+                Some(certificate) => Dtls::new_12(config, certificate.clone(), self.now),
+            }
+        };
+        let certificates = self.certificates.as_ref();
+        let mut client = new(&self.client, certificates.map(|c| &c[0]));
         client.set_active(true);
-        let mut server = Dtls::new_12_psk(Arc::clone(&self.server), self.now);
+        let mut server = new(&self.server, certificates.map(|c| &c[1]));
         server.set_active(false);
         client.handle_timeout(self.now).expect("not due");
         server.handle_timeout(self.now).expect("not due");

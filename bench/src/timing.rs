@@ -1,6 +1,8 @@
 //! Timing things beside each other.
 
-use std::time::Instant;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Something to time: runs itself as often as it is told.
 pub type Work<'a> = Box<dyn FnMut(u32) + 'a>;
@@ -15,45 +17,61 @@ pub struct Effort {
 }
 
 /// What was measured of one piece of work.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Timing {
     /// Median time of one run in nanoseconds.
     pub nanos: f64,
     /// Median, over the rounds, of this work's time by that of the first one in the same round.
     pub ratio: f64,
+    /// The time of one run in each round.
+    rounds: Vec<f64>,
+}
+
+impl Timing {
+    /// Median, over the rounds, of this work's time by that of another one in the same round.
+    pub fn by(&self, other: &Self) -> f64 {
+        let ratios = self.rounds.iter().zip(&other.rounds).map(|(a, b)| a / b);
+        median(ratios.collect())
+    }
 }
 
 /// Times all of `works`, batch by batch in turn, so that what disturbs the machine disturbs all of them.
 pub fn side_by_side(effort: Effort, works: &mut [Work<'_>]) -> Vec<Timing> {
     let runs: Vec<u32> = works.iter_mut().map(|w| calibrate(effort, w)).collect();
     let mut nanos = vec![Vec::with_capacity(effort.rounds as usize); works.len()];
-    let mut ratios = nanos.clone();
     for round in 0..effort.rounds as usize {
         // Each starts as often as every other, so that none always follows the same neighbour.
-        let mut of_round = vec![0.0; works.len()];
         for i in 0..works.len() {
             let at = (i + round) % works.len();
-            of_round[at] = time(&mut works[at], runs[at]);
-        }
-        for (at, &t) in of_round.iter().enumerate() {
-            nanos[at].push(t);
-            ratios[at].push(t / of_round[0]);
+            nanos[at].push(time(&mut works[at], runs[at]));
         }
     }
-    nanos
+    let mut timings: Vec<_> = nanos
         .into_iter()
-        .zip(ratios)
-        .map(|(nanos, ratios)| Timing {
-            nanos: median(nanos),
-            ratio: median(ratios),
+        .map(|rounds| Timing {
+            nanos: median(rounds.clone()),
+            ratio: 1.0,
+            rounds,
         })
-        .collect()
+        .collect();
+    if let Some((first, others)) = timings.split_first_mut() {
+        for other in others {
+            other.ratio = other.by(first);
+        }
+    }
+    timings
 }
 
+/// The thread's own time: what others on the machine take of the processor is not in it.
 fn time(work: &mut Work<'_>, runs: u32) -> f64 {
-    let start = Instant::now();
+    let start = cpu_time();
     work(runs);
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(runs)
+    cpu_time().saturating_sub(start).as_secs_f64() * 1e9 / f64::from(runs)
+}
+
+fn cpu_time() -> Duration {
+    // It counts from the start of the thread, so it is never negative.
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// How many runs fill a batch. Warms up on the way.

@@ -110,7 +110,7 @@ impl Record {
 
     /// The peer's way of carrying it.
     pub fn peer(self) -> Work<'static> {
-        let mut peer = Peer::new(false);
+        let mut peer = Peer::psk(false);
         let mut connection = peer.connect();
         let payload = vec![0x5A; self.len];
         Box::new(move |runs| {
@@ -148,7 +148,17 @@ pub fn handshake_between_new_endpoints(suite: CipherSuite) -> Work<'static> {
 
 /// The peer's handshakes of both ends.
 pub fn peer_handshake(cookies: bool) -> Work<'static> {
-    let mut peer = Peer::new(cookies);
+    let mut peer = Peer::psk(cookies);
+    Box::new(move |runs| {
+        for _ in 0..runs {
+            black_box(peer.connect());
+        }
+    })
+}
+
+/// The peer's handshakes with certificates, which it does not check, with cookies.
+pub fn peer_certificates(group: dimpl::NamedGroup, mutual: bool) -> Work<'static> {
+    let mut peer = Peer::certificates(group, mutual);
     Box::new(move |runs| {
         for _ in 0..runs {
             black_box(peer.connect());

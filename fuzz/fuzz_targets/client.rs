@@ -4,4 +4,6 @@
 use libfuzzer_sys::fuzz_target;
 use lockgate_fuzz::{Side, play};
 
-fuzz_target!(|data: &[u8]| play(Side::Client, data));
+fuzz_target!(|data: &[u8]| {
+    play(Side::Client, data);
+});

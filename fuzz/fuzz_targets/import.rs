@@ -1,4 +1,4 @@
-//! Exported sessions: changed, made up, old, and genuine ones brought back.
+//! Exported sessions and those that can be resumed: changed, made up, old, and genuine ones brought back.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

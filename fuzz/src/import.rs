@@ -1,4 +1,4 @@
-//! Exported sessions against `Dormant::open` and `Endpoint::import`.
+//! Exported sessions against `Dormant::open` and `Endpoint::import`, and those that can be resumed.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use lockgate_dtls::{
     EndpointConfig, Event, Instant, Received, SuiteList, UdpPath,
 };
 
-use crate::{FuzzProvider, Script};
+use crate::{FuzzProvider, Lenient, Script, sessions};
 
 const EXPORT_KEY: [u8; 16] = [0x42; 16];
 const AEAD: AeadAlgorithm = AeadAlgorithm::Aes128Gcm;
@@ -66,7 +66,8 @@ fn endpoint(seed: u64, server: bool, choice: u8) -> Endpoint<FuzzProvider, UdpPa
         },
         ..EndpointConfig::default()
     };
-    Endpoint::new(FuzzProvider::new(seed, false), now(), config).expect("valid options")
+    Endpoint::new(FuzzProvider::new(seed, Lenient::default()), now(), config)
+        .expect("valid options")
 }
 
 /// A client and a server that are connected.
@@ -135,8 +136,8 @@ pub fn import(data: &[u8]) {
         return;
     };
     let key = ExportKey::new(AEAD, &EXPORT_KEY).expect("its length");
-    let provider = FuzzProvider::new(3, false);
-    match mode % 4 {
+    let provider = FuzzProvider::new(3, Lenient::default());
+    match mode % 6 {
         0 => {
             // Bytes from anywhere: nothing but what we wrote opens.
             let opened = Dormant::open::<_, Infallible>(&provider, &key, script.rest());
@@ -154,7 +155,9 @@ pub fn import(data: &[u8]) {
             }
             bring_back(&seal(&body), choice, u64::from(count), end);
         }
-        _ => genuine(choice, u64::from(count), script.rest(), &key),
+        3 => genuine(choice, u64::from(count), script.rest(), &key),
+        4 => sessions::changed(choice, script.rest()),
+        _ => sessions::made_up(choice, script.rest()),
     }
 }
 
@@ -177,7 +180,7 @@ where
 
 /// What only a holder of the key can write.
 fn seal(body: &[u8]) -> Vec<u8> {
-    let provider = FuzzProvider::new(4, false);
+    let provider = FuzzProvider::new(4, Lenient::default());
     let mut blob = b"LGA\x01".to_vec();
     blob.push(AEAD as u8);
     blob.extend([9; NONCE_LEN]);
@@ -192,7 +195,7 @@ fn seal(body: &[u8]) -> Vec<u8> {
 }
 
 fn unseal(blob: &[u8]) -> Vec<u8> {
-    let provider = FuzzProvider::new(4, false);
+    let provider = FuzzProvider::new(4, Lenient::default());
     let (head, sealed) = blob.split_at(MAGIC_LEN + NONCE_LEN);
     let nonce = head.last_chunk().expect("a nonce");
     let mut body = sealed.to_vec();

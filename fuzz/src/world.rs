@@ -1,57 +1,20 @@
 //! Two endpoints, a link between them that the script rules, and what must hold whatever the script does.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use lockgate_dtls::{
-    CidConfig, CipherSuite, CloseReason, Config, ConnectionHandle, Datagram, Endpoint,
-    EndpointConfig, Event, Instant, Padding, Received, SuiteList, UdpPath,
+    CloseReason, ConnectionHandle, Datagram, Event, Instant, Received, Session, UdpPath,
 };
 
-use crate::{FuzzProvider, Script};
+use crate::end::{End, How};
+use crate::options::Options;
+use crate::{Script, Side};
 
-const IDENTITY: &[u8] = b"device-01";
-const KEY: &[u8] = b"0123456789abcdef";
 /// Steps that one script may take.
 const MAX_STEPS: usize = 200;
 /// Datagrams that are remembered for repeating.
 const MAX_HISTORY: usize = 64;
-const MAX_CONNECTIONS: u32 = 8;
-const MAX_HALF_OPEN: u32 = 4;
-const MAX_HALF_OPEN_PER_ADDRESS: u32 = 2;
-
-/// Which end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The one that connects.
-    Client,
-    /// The one that answers.
-    Server,
-}
-
-impl Side {
-    const fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
-}
-
-/// One end and what it has told.
-struct End {
-    endpoint: Endpoint<FuzzProvider, UdpPath>,
-    /// Connections that are established, with a secret that the two ends of one share.
-    established: HashMap<ConnectionHandle, [u8; 16]>,
-    /// Key requests that wait for the script.
-    asked: VecDeque<ConnectionHandle>,
-    /// Connections that we ended ourselves, with the secret that they had.
-    ended: HashSet<[u8; 16]>,
-    /// Genuine datagrams on their way here, with the address they come from.
-    inbox: VecDeque<(SocketAddr, Vec<u8>)>,
-    delivered: Vec<(ConnectionHandle, Vec<u8>)>,
-}
 
 /// The two ends and their clock.
 pub struct World {
@@ -59,11 +22,13 @@ pub struct World {
     server: End,
     now: Instant,
     attacked: Side,
-    /// The attacked end opens anything: only panics and bounds are looked for.
+    options: Options,
+    /// The ends let pass what should not: only panics, bounds and proofs are looked for.
     lenient: bool,
     history: Vec<Vec<u8>>,
     /// How many clients have begun.
     begun: u16,
+    reached: Reached,
 }
 
 /// The address of device number `n`.
@@ -76,86 +41,31 @@ const SERVER: SocketAddr = SocketAddr::new(
     5684,
 );
 
-impl End {
-    fn new(seed: u64, lenient: bool, config: EndpointConfig) -> Self {
-        let provider = FuzzProvider::new(seed, lenient);
-        Self {
-            endpoint: Endpoint::new(provider, Instant::default(), config).expect("valid options"),
-            established: HashMap::new(),
-            asked: VecDeque::new(),
-            ended: HashSet::new(),
-            inbox: VecDeque::new(),
-            delivered: Vec::new(),
-        }
-    }
-
-    fn check_bounds(&self) {
-        assert!(self.endpoint.connections() <= MAX_CONNECTIONS);
-        assert!(self.endpoint.half_open() <= MAX_HALF_OPEN);
-        assert_eq!(
-            self.endpoint.handles().count(),
-            self.endpoint.connections() as usize
-        );
-    }
-}
-
-/// Options of both ends, from one byte of the script.
-fn config(server: bool, choice: u8) -> EndpointConfig {
-    let suites = [
-        CipherSuite::PSK_AES_128_CCM_8,
-        CipherSuite::PSK_AES_128_GCM_SHA256,
-        CipherSuite::PSK_CHACHA20_POLY1305_SHA256,
-        CipherSuite::PSK_AES_256_GCM_SHA384,
-    ];
-    EndpointConfig {
-        server,
-        cookies: choice & 4 == 0,
-        max_connections: MAX_CONNECTIONS,
-        max_half_open: MAX_HALF_OPEN,
-        max_half_open_per_address: MAX_HALF_OPEN_PER_ADDRESS,
-        // So few that keys are expanded again all the time.
-        key_cache: 2,
-        config: Config {
-            cipher_suites: SuiteList::new(&[suites[usize::from(choice & 3)]]),
-            cid: match (choice >> 3 & 3, server) {
-                (0, _) => CidConfig::Length(8),
-                (1, true) => CidConfig::Length(20),
-                (1, false) => CidConfig::Length(0),
-                (2, true) => CidConfig::Length(0),
-                (2, false) => CidConfig::Length(9),
-                _ => CidConfig::Off,
-            },
-            padding: if choice & 0x20 == 0 {
-                Padding::None
-            } else {
-                Padding::Multiple(std::num::NonZeroU8::new(16).expect("not zero"))
-            },
-            // Small, so that flights fall into fragments.
-            mtu: if choice & 0x40 == 0 { 1200 } else { 256 },
-            ..Config::default()
-        },
-        ..EndpointConfig::default()
-    }
+/// How far a script got before everything was put in order again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Connections that the client has made.
+    pub client_connected: u32,
+    /// Connections that the server has made.
+    pub server_connected: u32,
+    /// How many of the server's went on with an earlier session.
+    pub resumed: u32,
+    /// How many of the server's peers have shown a certificate.
+    pub named: u32,
 }
 
 /// Plays a script against one end, and then looks whether everything that was sound still is.
-pub fn play(attacked: Side, script: &[u8]) {
+///
+/// # Panics
+/// When a promise is broken.
+pub fn play(attacked: Side, script: &[u8]) -> Reached {
     let mut script = Script::new(script);
-    let (Some(choice), Some(mode)) = (script.u8(), script.u8()) else {
-        return;
+    let Some(options) = Options::read(&mut script) else {
+        return Reached::default();
     };
-    let lenient = mode & 1 != 0;
-    let mut world = World {
-        client: End::new(1, lenient, config(false, choice)),
-        server: End::new(2, lenient, config(true, choice)),
-        now: Instant::default(),
-        attacked,
-        lenient,
-        history: Vec::new(),
-        begun: 0,
-    };
-    world.connect();
-    if mode & 2 != 0 {
+    let mut world = World::new(attacked, options);
+    world.connect(None);
+    if options.starts_connected() {
         // Straight to an established session: most of an endpoint's life.
         world.settle();
     }
@@ -166,10 +76,58 @@ pub fn play(attacked: Side, script: &[u8]) {
         world.client.check_bounds();
         world.server.check_bounds();
     }
+    let reached = world.reached;
     world.epilogue();
+    reached
+}
+
+/// The clear-text handshake messages, each with its type, of a connection with these options, and of one that goes on with
+/// its session where that is possible.
+///
+/// # Panics
+/// When the options leave something out.
+pub fn clear_messages(options: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let options = Options::read(&mut Script::new(options)).expect("options");
+    let mut world = World::new(Side::Server, options);
+    world.connect(None);
+    world.settle();
+    if options.resumes() {
+        world.abandon(true, true, 0);
+        world.abandon(false, true, 0);
+        world.connect_again(None).expect("a session");
+        world.settle();
+    }
+    let mut messages = Vec::new();
+    for datagram in &world.history {
+        let mut rest = &datagram[..];
+        while let [22, _, _, 0, 0, _, _, _, _, _, _, high, low, ..] = rest {
+            let end = 13 + usize::from(u16::from_be_bytes([*high, *low]));
+            let content = &rest[13..end];
+            // Those in fragments are left out.
+            if content[1..4] == content[9..12] {
+                messages.push((content[0], content[12..].to_vec()));
+            }
+            rest = &rest[end..];
+        }
+    }
+    messages
 }
 
 impl World {
+    fn new(attacked: Side, options: Options) -> Self {
+        Self {
+            client: End::new(Side::Client, options),
+            server: End::new(Side::Server, options),
+            now: Instant::default(),
+            attacked,
+            options,
+            lenient: !options.lenient().is_strict(),
+            history: Vec::new(),
+            begun: 0,
+            reached: Reached::default(),
+        }
+    }
+
     fn end(&mut self, side: Side) -> &mut End {
         match side {
             Side::Client => &mut self.client,
@@ -177,14 +135,14 @@ impl World {
         }
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, session: Option<&Session>) {
         let server = UdpPath::from(SERVER);
-        if self
+        let name = self.options.server_name();
+        let begun = self
             .client
             .endpoint
-            .connect(self.now, server, b"gateway.example")
-            .is_ok()
-        {
+            .connect_with(self.now, server, name, session);
+        if begun.is_ok() {
             self.begun += 1;
         }
         self.collect();
@@ -198,19 +156,13 @@ impl World {
     /// One instruction.
     fn step(&mut self, script: &mut Script<'_>) -> Option<()> {
         let attacked = self.attacked;
-        match script.u8()? % 18 {
+        match script.u8()? % 25 {
             0 | 1 => self.deliver_next(attacked),
             2 | 3 => self.deliver_next(attacked.other()),
             4 => {
                 // The next genuine datagram, changed; the true one still comes.
                 let (from, mut bytes) = self.peek(attacked)?;
-                for change in script.bytes()?.chunks_exact(3) {
-                    let at = usize::from(u16::from_be_bytes([change[0], change[1]]));
-                    let len = bytes.len().max(1);
-                    if let Some(byte) = bytes.get_mut(at % len) {
-                        *byte ^= change[2];
-                    }
-                }
+                change(&mut bytes, script.bytes()?);
                 self.forge(from, &bytes);
             }
             5 => {
@@ -262,7 +214,15 @@ impl World {
                 } else {
                     attacked.other()
                 };
-                self.answer(side, answer & 6 != 6);
+                let how = match answer >> 1 & 3 {
+                    3 => How::Refuse,
+                    2 if answer >= 0x80 => How::Wrong(script.u8()?),
+                    1 if answer >= 0x80 => How::Other(script.u8()?),
+                    _ => How::Right,
+                };
+                let now = self.now;
+                let place = usize::from(answer >> 3 & 7);
+                self.end(side).answer(now, place, how);
             }
             13 => {
                 let (n, len) = (script.u8()?, script.u8()?);
@@ -284,9 +244,120 @@ impl World {
                 };
                 self.close(side, n >> 1);
             }
-            _ => self.connect(),
+            18 => self.connect_again(None)?,
+            19 => {
+                // With a session that has been tampered with.
+                let changes = script.bytes()?;
+                self.connect_again(Some(changes))?;
+            }
+            20 => self.tell_of_the_path(script.u8()?, script.u16()?),
+            21 => {
+                let n = script.u8()?;
+                self.abandon(n & 1 == 0, n & 2 == 0, n >> 2);
+            }
+            22 => self.fragment(script)?,
+            23 => {
+                // What came first comes last.
+                let inbox = &mut self.end(attacked).inbox;
+                inbox.rotate_left(1.min(inbox.len()));
+            }
+            _ => self.connect(None),
         }
         self.collect();
+        Some(())
+    }
+
+    /// A client that goes on with the newest session that it has.
+    fn connect_again(&mut self, changes: Option<&[u8]>) -> Option<()> {
+        let mut session = self.client.sessions.back()?.clone();
+        if let Some(changes) = changes {
+            let mut bytes = session.as_bytes().to_vec();
+            change(&mut bytes, changes);
+            session = Session::from_bytes(&bytes)?;
+        }
+        self.connect(Some(&session));
+        Some(())
+    }
+
+    /// An ICMP message, or a caller that knows the path.
+    fn tell_of_the_path(&mut self, n: u8, value: u16) {
+        let end = self.end(self.attacked);
+        let all: Vec<_> = end.endpoint.handles().collect();
+        let Some(&handle) = all.get(usize::from(n >> 1) % all.len().max(1)) else {
+            return;
+        };
+        if n & 1 == 0 {
+            let _ = end.endpoint.set_mtu(handle, usize::from(value));
+        } else {
+            let timeout = Duration::from_millis(u64::from(value));
+            let _ = end.endpoint.set_initial_timeout(handle, timeout);
+        }
+    }
+
+    /// A caller that ends a connection, whatever state it is in.
+    fn abandon(&mut self, ours: bool, quietly: bool, n: u8) {
+        let side = if ours {
+            self.attacked
+        } else {
+            self.attacked.other()
+        };
+        let end = self.end(side);
+        let mut all: Vec<_> = end.endpoint.handles().collect();
+        all.sort();
+        let Some(&handle) = all.get(usize::from(n) % all.len().max(1)) else {
+            return;
+        };
+        if quietly {
+            end.endpoint.discard(handle);
+            end.forget(handle);
+            end.asked.retain(|(asked, _)| *asked != handle);
+            if let Some(secret) = end.established.remove(&handle) {
+                end.ended.insert(secret);
+            }
+        } else {
+            end.endpoint
+                .abort(handle, lockgate_dtls::wire::AlertDescription(80));
+        }
+    }
+
+    /// A clear-text handshake message that was seen, in two or three pieces, from wherever.
+    fn fragment(&mut self, script: &mut Script<'_>) -> Option<()> {
+        let record = self.remembered(script.u8()?)?.to_vec();
+        let (flags, at) = (script.u8()?, script.u16()?);
+        if record.len() < 26 || record[0] != 22 || record[3..5] != [0, 0] {
+            return Some(());
+        }
+        let header: [u8; 12] = *record[13..].first_chunk()?;
+        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let body = record.get(25..25 + length).unwrap_or(&record[25..]);
+        let at = usize::from(at) % (body.len() + 1);
+        let second = if flags & 1 == 0 { at } else { at / 2 };
+        let pieces = [(0, &body[..at]), (second, &body[second..])];
+        let from = match flags >> 1 & 3 {
+            0 => self.other_end(),
+            n => device(u16::from(n)),
+        };
+        let mut datagram = Vec::new();
+        for (i, (offset, piece)) in pieces.into_iter().enumerate() {
+            if flags & (8 << i) != 0 {
+                continue;
+            }
+            let mut content = header[..6].to_vec();
+            content.extend(&(offset as u32).to_be_bytes()[1..]);
+            content.extend(&(piece.len() as u32).to_be_bytes()[1..]);
+            content.extend(piece);
+            datagram.extend(&record[..10]);
+            datagram.push(flags);
+            datagram.extend((content.len() as u16).to_be_bytes());
+            datagram.extend(content);
+            // Each on its own, or all in one.
+            if flags & 0x20 == 0 {
+                self.forge(from, &std::mem::take(&mut datagram));
+            }
+        }
+        if !datagram.is_empty() {
+            self.forge(from, &datagram);
+        }
         Some(())
     }
 
@@ -342,6 +413,7 @@ impl World {
                     end.delivered.push((connection, payload));
                 }
                 Received::Reply(range) => replies.push(datagram.bytes()[range].to_vec()),
+
                 Received::Progress(_) | Received::Kept | Received::Dropped { .. } => {}
             }
         }
@@ -385,9 +457,20 @@ impl World {
             while let Some((handle, event)) = end.endpoint.poll_event() {
                 events += 1;
                 assert!(events < 100, "events without end");
+                end.note(handle, &event);
                 match event {
-                    Event::PskRequested => end.asked.push_back(handle),
                     Event::Connected => {
+                        let info = end.endpoint.info(handle);
+                        match side {
+                            Side::Client => self.reached.client_connected += 1,
+                            Side::Server => {
+                                self.reached.server_connected += 1;
+                                let resumed = info.is_some_and(|i| i.resumed);
+                                let named = info.is_some_and(|i| i.peer_key_hash.is_some());
+                                self.reached.resumed += u32::from(resumed);
+                                self.reached.named += u32::from(named);
+                            }
+                        }
                         let mut secret = [0; 16];
                         let exported = end.endpoint.export_keying_material(
                             handle,
@@ -407,7 +490,7 @@ impl World {
                         // An end whose handshake noise has broken tells the other one that it is over.
                         let other_holds = other.established.values().any(|s| *s == secret);
                         let explained = match reason {
-                            CloseReason::Local => true,
+                            CloseReason::Local | CloseReason::Aborted(_) => true,
                             CloseReason::Replaced => begun > 1,
                             _ => false,
                         };
@@ -430,22 +513,6 @@ impl World {
                 self.put(side, path, bytes);
             }
         }
-    }
-
-    /// Answers the oldest key request of an end.
-    fn answer(&mut self, side: Side, known: bool) {
-        let now = self.now;
-        let end = self.end(side);
-        let Some(handle) = end.asked.pop_front() else {
-            return;
-        };
-        // The handshake may be over by now: then there is nobody to answer, which is an error and no more.
-        let _ = match side {
-            Side::Client => end.endpoint.provide_identity(now, handle, IDENTITY, KEY),
-            Side::Server if known => end.endpoint.provide_psk(now, handle, KEY),
-            Side::Server => end.endpoint.refuse_psk(now, handle),
-        };
-        self.collect();
     }
 
     fn nth_established(&mut self, side: Side, n: u8) -> Option<ConnectionHandle> {
@@ -481,7 +548,9 @@ impl World {
         for _ in 0..200 {
             for side in [Side::Client, Side::Server] {
                 while !self.end(side).asked.is_empty() {
-                    self.answer(side, true);
+                    let now = self.now;
+                    self.end(side).answer(now, 0, How::Right);
+                    self.collect();
                 }
                 self.deliver_next(side);
             }
@@ -527,8 +596,12 @@ impl World {
             assert_eq!(end.endpoint.connections(), 0);
             end.established.clear();
         }
+        if self.options.is_tight() {
+            // A handshake that does not fit is no fault.
+            return;
+        }
         // And both ends still do their work.
-        self.connect();
+        self.connect(None);
         self.settle();
         assert_eq!(
             self.client.established.len(),
@@ -581,6 +654,17 @@ impl World {
         self.deliver(Side::Client, SERVER, out[record].to_vec());
         let arrived = [(client, b"as ever".to_vec())];
         assert_eq!(self.client.delivered, arrived, "a session was harmed");
+    }
+}
+
+/// Changes single bytes, three bytes of instruction each.
+pub fn change(bytes: &mut [u8], changes: &[u8]) {
+    for change in changes.chunks_exact(3) {
+        let at = usize::from(u16::from_be_bytes([change[0], change[1]]));
+        let len = bytes.len().max(1);
+        if let Some(byte) = bytes.get_mut(at % len) {
+            *byte ^= change[2];
+        }
     }
 }
 

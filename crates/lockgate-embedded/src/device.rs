@@ -10,6 +10,8 @@ use lockgate_dtls::{Association, Config, Instant};
 use crate::error::Error;
 use crate::link::Link;
 use crate::memory::{Buffers, Memory};
+#[cfg(feature = "certificates")]
+use crate::public_keys::PublicKeys;
 use crate::session::{Counters, Credentials, Event, Session, Status};
 
 /// One session over one link, in memory that is given once. Each call is [`Session`]'s of the same name.
@@ -21,11 +23,11 @@ pub struct Device<'m, P: Provider, L> {
 
 impl<'m, P: Provider, L: Link> Device<'m, P, L> {
     /// A device without a session.
-    pub const fn new<const RECEIVE: usize, const TRANSMIT: usize>(
+    pub const fn new<const RECEIVE: usize, const TRANSMIT: usize, const SCRATCH: usize>(
         provider: P,
         config: &'m Config,
         credentials: Credentials<'m>,
-        memory: &'m mut Memory<RECEIVE, TRANSMIT>,
+        memory: &'m mut Memory<RECEIVE, TRANSMIT, SCRATCH>,
         link: L,
     ) -> Self {
         let (scratch, buffers) = memory.split();
@@ -34,6 +36,28 @@ impl<'m, P: Provider, L: Link> Device<'m, P, L> {
             link,
             buffers,
         }
+    }
+
+    /// See [`Session::with_public_keys`].
+    #[cfg(feature = "certificates")]
+    #[must_use]
+    pub fn with_public_keys(mut self, keys: PublicKeys<'m>) -> Self {
+        self.session = self.session.with_public_keys(keys);
+        self
+    }
+
+    /// See [`Session::with_resumption`].
+    #[cfg(feature = "resumption")]
+    #[must_use]
+    pub fn with_resumption(mut self, memory: &'m mut [u8]) -> Self {
+        self.session = self.session.with_resumption(memory);
+        self
+    }
+
+    /// See [`Session::forget_resumption`].
+    #[cfg(feature = "resumption")]
+    pub fn forget_resumption(&mut self) {
+        self.session.forget_resumption();
     }
 
     /// See [`Session::open`].
@@ -110,6 +134,11 @@ impl<'m, P: Provider, L: Link> Device<'m, P, L> {
     /// See [`Session::counters`].
     pub const fn counters(&self) -> Counters {
         self.session.counters()
+    }
+
+    /// See [`Session::max_payload`].
+    pub fn max_payload(&self) -> Option<usize> {
+        self.session.max_payload(&self.link, &self.buffers)
     }
 
     /// See [`Session::association`].

@@ -96,6 +96,14 @@
 //!
 //! A fixed number of sessions is an array of [`Session`]s: they have no buffers of their own, and can share a link's.
 //!
+//! # Certificates and raw public keys
+//!
+//! With feature `certificates` a session knows its server by its key, and shows a raw public key or certificate of its
+//! own: `Session::with_public_keys`. Feature `webpki` checks X.509 chains. Handshakes then take more scratch memory
+//! (`scratch_len`), and a receive buffer as long as the server's datagrams: 576 bytes do for raw public keys, 1,200 for
+//! chains. With feature `resumption`, `Session::with_resumption` makes the next handshake a short one, without
+//! signatures.
+//!
 //! # When the peer has lost the session
 //!
 //! A gateway that was restarted without its sessions may say so with a fatal alert or `close_notify` under the old
@@ -122,14 +130,28 @@ mod link;
 mod memory;
 #[cfg(feature = "nal")]
 pub mod nal;
+#[cfg(feature = "certificates")]
+mod public_keys;
+#[cfg(feature = "resumption")]
+mod resumption;
 mod session;
 mod store;
+#[cfg(feature = "webpki")]
+mod x509;
 
 pub use device::Device;
 pub use error::{Buffer, Error};
 pub use link::{Link, LinkError};
+#[cfg(feature = "certificates")]
+pub use memory::scratch_len;
 pub use memory::{
     Buffers, EXPORT_LEN, MAX_OVERHEAD, MIN_RECEIVE_LEN, MIN_TRANSMIT_LEN, Memory, SCRATCH_LEN,
 };
+#[cfg(feature = "certificates")]
+pub use public_keys::{CheckServer, OwnKey, PublicKeys, Servers};
+#[cfg(feature = "resumption")]
+pub use resumption::MAX_RESUMPTION_LEN;
 pub use session::{Counters, Credentials, Event, Session, Status};
 pub use store::{Flash, Slot, StoreError, TwoSlotStore, TwoSlots, lease_bytes};
+#[cfg(feature = "webpki")]
+pub use x509::X509;

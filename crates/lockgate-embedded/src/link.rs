@@ -5,9 +5,17 @@ use core::fmt;
 /// Anything that carries packets to one peer and back: a UDP socket, a radio, a serial line with framing.
 ///
 /// It is polled and never waits. It need not be reliable, keep the order, or deliver only once.
+///
+/// A link over IP sends with the bit that forbids fragments on the way, where its network stack can: then what is too long
+/// for the path is lost instead of cut, and [`Link::max_datagram`] says what is not.
 pub trait Link {
     /// Why the link itself failed.
     type Error;
+
+    /// The longest datagram that can be sent, in bytes; more is not offered. Handshakes need 256. By default the link does not know.
+    fn max_datagram(&self) -> usize {
+        usize::MAX
+    }
 
     /// Sends one datagram, or says [`LinkError::Busy`] and has taken nothing.
     fn send(&mut self, datagram: &[u8]) -> Result<(), LinkError<Self::Error>>;
@@ -22,6 +30,10 @@ pub trait Link {
 /// So that a link can be lent to a driver.
 impl<L: Link + ?Sized> Link for &mut L {
     type Error = L::Error;
+
+    fn max_datagram(&self) -> usize {
+        (**self).max_datagram()
+    }
 
     fn send(&mut self, datagram: &[u8]) -> Result<(), LinkError<Self::Error>> {
         (**self).send(datagram)

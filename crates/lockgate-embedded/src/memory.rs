@@ -5,6 +5,35 @@ use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 /// Scratch memory of a handshake in bytes; see [`lockgate_dtls::MIN_CLIENT_SCRATCH_LEN`] for when it takes more.
 pub const SCRATCH_LEN: usize = lockgate_dtls::MIN_CLIENT_SCRATCH_LEN;
 
+/// Scratch memory that a handshake with raw public keys or certificates needs, in bytes, for the third part of
+/// [`Memory`].
+///
+/// `server` is how long the server's certificates are altogether, `own` how long ours are when we show any; a raw public
+/// key counts as 100 bytes.
+#[cfg(feature = "certificates")]
+pub const fn scratch_len(server: usize, own: usize) -> usize {
+    // Their lengths and headers; the server's key exchange may wait beside them.
+    let incoming = server + 256;
+    // A hello with a long cookie; or key exchange, signature, Finished, and what a server asks for.
+    let outgoing = own + 512;
+    if own == 0 {
+        // A quarter goes out, the rest comes in.
+        return EARLY_LEN + max(4 * outgoing, 2 * incoming);
+    }
+    // Half is the transcript of both sides.
+    let transcript = server + own + 896;
+    EARLY_LEN + max(2 * transcript, 4 * max(incoming, outgoing))
+}
+
+/// What resumption takes of it for a record that came early.
+#[cfg(feature = "certificates")]
+const EARLY_LEN: usize = 160;
+
+#[cfg(feature = "certificates")]
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
 /// Shortest transmit buffer in bytes: a server with the longest identity (128 bytes) is answered in fragments of this
 /// size.
 pub const MIN_TRANSMIT_LEN: usize = lockgate_dtls::config::MIN_MTU;
@@ -46,17 +75,19 @@ impl<'m> Buffers<'m> {
 
 /// All the bytes that one [`Device`](crate::Device) needs beside itself, for a `static` or a local of `main`.
 #[derive(Debug)]
-pub struct Memory<const RECEIVE: usize, const TRANSMIT: usize> {
-    pub(crate) scratch: [u8; SCRATCH_LEN],
+pub struct Memory<const RECEIVE: usize, const TRANSMIT: usize, const SCRATCH: usize = SCRATCH_LEN> {
+    pub(crate) scratch: [u8; SCRATCH],
     pub(crate) receive: [u8; RECEIVE],
     pub(crate) transmit: [u8; TRANSMIT],
 }
 
-impl<const RECEIVE: usize, const TRANSMIT: usize> Memory<RECEIVE, TRANSMIT> {
+impl<const RECEIVE: usize, const TRANSMIT: usize, const SCRATCH: usize>
+    Memory<RECEIVE, TRANSMIT, SCRATCH>
+{
     /// Memory that nothing is in.
     pub const fn new() -> Self {
         Self {
-            scratch: [0; SCRATCH_LEN],
+            scratch: [0; SCRATCH],
             receive: [0; RECEIVE],
             transmit: [0; TRANSMIT],
         }
@@ -71,7 +102,9 @@ impl<const RECEIVE: usize, const TRANSMIT: usize> Memory<RECEIVE, TRANSMIT> {
     }
 }
 
-impl<const RECEIVE: usize, const TRANSMIT: usize> Default for Memory<RECEIVE, TRANSMIT> {
+impl<const RECEIVE: usize, const TRANSMIT: usize, const SCRATCH: usize> Default
+    for Memory<RECEIVE, TRANSMIT, SCRATCH>
+{
     fn default() -> Self {
         Self::new()
     }

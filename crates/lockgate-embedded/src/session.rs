@@ -7,13 +7,19 @@ use lockgate_dtls::crypto::Provider;
 use lockgate_dtls::export::{ExportError, ExportKey};
 use lockgate_dtls::lease::LeaseStore;
 use lockgate_dtls::{
-    Association, CloseReason, Config, Connection, Datagram, DropReason, Event as EngineEvent,
-    Instant, Outcome,
+    ApiError, Association, CloseReason, Config, Connection, Datagram, DropReason,
+    Event as EngineEvent, Instant, Outcome, SendError,
 };
+#[cfg(feature = "certificates")]
+use lockgate_dtls::{PeerIdentity, ResumptionRequest, certificate::CertificateError};
 
 use crate::error::{Buffer, Error};
 use crate::link::{Link, LinkError};
 use crate::memory::{Buffers, MIN_RECEIVE_LEN, MIN_TRANSMIT_LEN};
+#[cfg(feature = "certificates")]
+use crate::public_keys::{MAX_SIGNATURE_LEN, PublicKeys, Servers};
+#[cfg(feature = "resumption")]
+use crate::resumption::Kept;
 
 /// How many datagrams one [`Session::poll`] takes in at most, so that a flood does not keep the caller from its work.
 const MAX_DATAGRAMS: u8 = 8;
@@ -25,6 +31,15 @@ pub struct Credentials<'m> {
     pub identity: &'m [u8],
     /// The key, 1 to 64 bytes.
     pub key: &'m [u8],
+}
+
+impl Credentials<'_> {
+    /// No pre-shared key, for sessions with public keys alone.
+    #[cfg(feature = "certificates")]
+    pub const NONE: Self = Self {
+        identity: &[],
+        key: &[],
+    };
 }
 
 impl fmt::Debug for Credentials<'_> {
@@ -76,6 +91,10 @@ pub struct Counters {
 pub struct Session<'m, P: Provider> {
     connection: Connection<'m, P, &'m mut [u8]>,
     credentials: Credentials<'m>,
+    #[cfg(feature = "certificates")]
+    public_keys: Option<PublicKeys<'m>>,
+    #[cfg(feature = "resumption")]
+    kept: Kept<'m>,
     counters: Counters,
     patience: u8,
     silences: u8,
@@ -94,6 +113,10 @@ impl<'m, P: Provider> Session<'m, P> {
         Self {
             connection: Connection::idle(provider, config, scratch),
             credentials,
+            #[cfg(feature = "certificates")]
+            public_keys: None,
+            #[cfg(feature = "resumption")]
+            kept: Kept::none(),
             counters: Counters {
                 handshakes: 0,
                 dropped: 0,
@@ -104,6 +127,30 @@ impl<'m, P: Provider> Session<'m, P> {
             silences: 0,
             opening: false,
         }
+    }
+
+    /// With raw public keys or certificates, beside or in place of the pre-shared key.
+    #[cfg(feature = "certificates")]
+    #[must_use]
+    pub fn with_public_keys(mut self, keys: PublicKeys<'m>) -> Self {
+        self.public_keys = Some(keys);
+        self
+    }
+
+    /// With memory for a session to go on with in the next handshake, where [`Config::resumption`] is on: up to
+    /// [`MAX_RESUMPTION_LEN`](crate::MAX_RESUMPTION_LEN) bytes. What they held at first does not matter. Where they
+    /// outlive sleep and resets, so does the session; they hold a secret then, so they must not leave the chip in clear.
+    #[cfg(feature = "resumption")]
+    #[must_use]
+    pub fn with_resumption(mut self, memory: &'m mut [u8]) -> Self {
+        self.kept = Kept::new(memory);
+        self
+    }
+
+    /// Wipes the session that the next handshake would have gone on with: it will be a full one.
+    #[cfg(feature = "resumption")]
+    pub fn forget_resumption(&mut self) {
+        self.kept.forget();
     }
 
     /// After how many [`Session::note_silence`] in a row the session counts as lost; 3 at first, 0 for never.
@@ -132,6 +179,15 @@ impl<'m, P: Provider> Session<'m, P> {
         self.connection.association()
     }
 
+    /// The longest payload in bytes that [`Session::send`] takes now: as the server, the transmit buffer and the link have
+    /// it. `None` when the session is not open.
+    pub fn max_payload<L: Link>(&self, link: &L, buffers: &Buffers<'_>) -> Option<usize> {
+        let association = self.association()?;
+        let datagram = buffers.transmit.len().min(link.max_datagram());
+        let room = datagram.saturating_sub(association.record_overhead());
+        Some(association.max_payload().min(room))
+    }
+
     /// Begins a handshake. A session that is open ends without a word to the peer.
     ///
     /// # Errors
@@ -146,13 +202,33 @@ impl<'m, P: Provider> Session<'m, P> {
             }
         }
         self.opening = false;
-        self.connection.start(now, b"")?;
+        self.begin(now)?;
         self.opening = true;
         self.silences = 0;
         self.counters.handshakes = self.counters.handshakes.saturating_add(1);
         buffers.rest = (0, 0);
         buffers.unsent = 0;
         Ok(())
+    }
+
+    #[cfg(not(feature = "resumption"))]
+    fn begin(&mut self, now: Instant) -> Result<(), ApiError> {
+        self.connection.start(now, b"")
+    }
+
+    #[cfg(feature = "resumption")]
+    fn begin(&mut self, now: Instant) -> Result<(), ApiError> {
+        #[cfg(feature = "certificates")]
+        let server_name = self.public_keys.map_or("", |keys| keys.server_name);
+        #[cfg(not(feature = "certificates"))]
+        let server_name = "";
+        self.kept.taken = false;
+        match self.kept.get() {
+            Some(session) => self
+                .connection
+                .start_with(now, server_name.as_bytes(), session),
+            None => self.connection.start(now, server_name.as_bytes()),
+        }
     }
 
     /// Sends what is due, takes in what came, and tells what happened. Call it until it gives `None`; then sleep until
@@ -207,7 +283,8 @@ impl<'m, P: Provider> Session<'m, P> {
     ///
     /// # Errors
     /// [`Error::Busy`] and [`Error::BufferTooSmall`] before anything is sealed or sent;
-    /// [`SendError::LeaseExhausted`](lockgate_dtls::SendError::LeaseExhausted) when [`Session::claim`] is due.
+    /// [`SendError::TooLarge`] for more than [`Session::max_payload`]; [`SendError::LeaseExhausted`] when [`Session::claim`]
+    /// is due.
     pub fn send<L: Link>(
         &mut self,
         link: &mut L,
@@ -216,6 +293,12 @@ impl<'m, P: Provider> Session<'m, P> {
     ) -> Result<(), Error<L::Error>> {
         if !flush(link, buffers)? {
             return Err(Error::Busy);
+        }
+        if let Some(limit) = self.max_payload(link, buffers)
+            && payload.len() > limit
+            && link.max_datagram() < buffers.transmit.len()
+        {
+            return Err(SendError::TooLarge { limit }.into());
         }
         buffers.unsent = self.connection.send(payload, buffers.transmit)?;
         // Should the link be busy only now, the datagram goes at the next poll.
@@ -301,12 +384,27 @@ impl<'m, P: Provider> Session<'m, P> {
                         self.connection.close();
                     }
                 }
+                #[cfg(feature = "certificates")]
+                EngineEvent::CredentialRequested => self.show(now),
+                #[cfg(feature = "certificates")]
+                EngineEvent::SignatureRequested => self.sign(now),
+                #[cfg(feature = "certificates")]
+                EngineEvent::PeerCertificate => self.judge(now),
+                #[cfg(feature = "resumption")]
+                EngineEvent::ResumptionRequested => self.go_on(now),
                 EngineEvent::Connected => {
                     self.opening = false;
+                    #[cfg(feature = "resumption")]
+                    self.keep_session();
                     return Some(Event::Opened);
                 }
                 EngineEvent::Closed(reason) => {
                     self.opening = false;
+                    // Should the session be what it failed for, the next handshake is a full one.
+                    #[cfg(feature = "resumption")]
+                    if self.kept.taken && matches!(reason, CloseReason::HandshakeFailed(_)) {
+                        self.kept.forget();
+                    }
                     return Some(Event::Closed(reason));
                 }
                 // Its configuration asks for none of the rest.
@@ -314,6 +412,110 @@ impl<'m, P: Provider> Session<'m, P> {
             }
         }
         None
+    }
+
+    /// The server wants to know who we are.
+    #[cfg(feature = "certificates")]
+    #[inline(never)]
+    fn show(&mut self, now: Instant) {
+        let own = self.public_keys.and_then(|keys| keys.own);
+        let chosen = self
+            .connection
+            .credential_request()
+            .zip(own)
+            .and_then(|(request, own)| Some((own, own.scheme(&request)?)));
+        let shown = match chosen {
+            Some((own, scheme)) => {
+                let raw = [own.key.public_key_info()];
+                let credential = own.credential(&raw, scheme);
+                self.connection.provide_credential(now, &credential)
+            }
+            None => self.connection.decline_credential(now),
+        };
+        if shown.is_err() {
+            self.connection.close();
+        }
+    }
+
+    /// Our key is to sign the handshake.
+    #[cfg(feature = "certificates")]
+    #[inline(never)]
+    fn sign(&mut self, now: Instant) {
+        let mut signature = [0; MAX_SIGNATURE_LEN];
+        let own = self.public_keys.and_then(|keys| keys.own);
+        let signed = self
+            .connection
+            .signature_request()
+            .zip(own)
+            .and_then(|(request, own)| {
+                own.key
+                    .sign(request.scheme, request.message, &mut signature)
+                    .ok()
+            })
+            .and_then(|len| signature.get(..len))
+            .is_some_and(|signature| self.connection.provide_signature(now, signature).is_ok());
+        if !signed {
+            self.connection.close();
+        }
+    }
+
+    /// The server showed what it is.
+    #[cfg(feature = "certificates")]
+    #[inline(never)]
+    fn judge(&mut self, now: Instant) {
+        let key_hash = match self.public_keys {
+            Some(PublicKeys {
+                servers: Servers::KeyHashes(_),
+                ..
+            }) => self.connection.peer_key_hash(),
+            _ => None,
+        };
+        let verdict = self
+            .public_keys
+            .zip(self.connection.peer_certificate())
+            .ok_or(CertificateError::VerifierFailed)
+            .and_then(|(keys, shown)| keys.servers.check(&shown, key_hash));
+        let told = match verdict {
+            Ok(()) => self.connection.accept_peer(now, b""),
+            Err(error) => self.connection.refuse_peer(error),
+        };
+        if told.is_err() {
+            self.connection.close();
+        }
+    }
+
+    /// The server goes on with the session that we offered.
+    #[cfg(feature = "resumption")]
+    #[inline(never)]
+    fn go_on(&mut self, now: Instant) {
+        self.kept.taken = true;
+        #[cfg(feature = "certificates")]
+        let good = match self.connection.resumption_request() {
+            Some(ResumptionRequest::Known(PeerIdentity::Certificate { key_hash, .. })) => self
+                .public_keys
+                .is_some_and(|keys| keys.servers.still(&key_hash)),
+            _ => true,
+        };
+        #[cfg(not(feature = "certificates"))]
+        let good = true;
+        let told = if good {
+            self.connection.accept_resumption(now)
+        } else {
+            self.connection.refuse_resumption(now)
+        };
+        if told.is_err() {
+            self.connection.close();
+        }
+    }
+
+    /// Keeps what the next handshake may go on with: what the server gave now, or what it has just taken again.
+    #[cfg(feature = "resumption")]
+    fn keep_session(&mut self) {
+        match self.connection.session() {
+            Some(session) => self.kept.put(session),
+            None if self.kept.taken => {}
+            None => self.kept.forget(),
+        }
     }
 
     /// Takes the next record of the received datagram in. Returns where a payload stands.
@@ -353,13 +555,20 @@ impl<'m, P: Provider> Session<'m, P> {
         buffers: &mut Buffers<'_>,
     ) -> Result<(), Error<L::Error>> {
         while flush(link, buffers)? {
-            match self.connection.poll_transmit(now, buffers.transmit) {
+            let room = room(link, buffers);
+            match self.connection.poll_transmit(now, room) {
                 Some(len) => buffers.unsent = len,
                 None => break,
             }
         }
         Ok(())
     }
+}
+
+/// As much of the transmit buffer as the link takes.
+fn room<'b, L: Link>(link: &L, buffers: &'b mut Buffers<'_>) -> &'b mut [u8] {
+    let len = buffers.transmit.len().min(link.max_datagram());
+    buffers.transmit.get_mut(..len).unwrap_or_default()
 }
 
 /// Sends the datagram that waits; `false` when the link is still busy.

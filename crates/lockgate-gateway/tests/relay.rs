@@ -48,7 +48,7 @@ async fn what_a_device_sends_comes_back_from_the_backend() {
     for said in [
         "INFO",
         "device-0",
-        "TLS_PSK",
+        "TLS_ECDHE_PSK",
         "cid=",
         "peer=",
         "to_backend=3",

@@ -1,5 +1,9 @@
 //! What the dialogue and the measurements share: a proxy and a device that end with the program.
 
+mod server;
+
+pub use server::{Proof, Server};
+
 use std::io::{BufRead, BufReader, Error, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};

@@ -9,11 +9,14 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::udp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint};
 
+/// The buffers of the socket, in bytes; with its headers such a datagram fits an Ethernet frame.
+const BUFFER_LEN: usize = 1280;
+
 /// The memory of the network stack.
 pub struct Packets<'m> {
     ethernet: Ethernet,
-    received: ([udp::PacketMetadata; 2], [u8; 1280]),
-    to_send: ([udp::PacketMetadata; 2], [u8; 1280]),
+    received: ([udp::PacketMetadata; 2], [u8; BUFFER_LEN]),
+    to_send: ([udp::PacketMetadata; 2], [u8; BUFFER_LEN]),
     sockets: [SocketStorage<'m>; 1],
 }
 
@@ -22,8 +25,8 @@ impl Packets<'_> {
     pub const fn new() -> Self {
         Self {
             ethernet: Ethernet::new(),
-            received: ([udp::PacketMetadata::EMPTY; 2], [0; 1280]),
-            to_send: ([udp::PacketMetadata::EMPTY; 2], [0; 1280]),
+            received: ([udp::PacketMetadata::EMPTY; 2], [0; BUFFER_LEN]),
+            to_send: ([udp::PacketMetadata::EMPTY; 2], [0; BUFFER_LEN]),
             sockets: [SocketStorage::EMPTY],
         }
     }
@@ -94,6 +97,12 @@ impl<'m> Network<'m> {
 
 impl Link for Network<'_> {
     type Error = Infallible;
+
+    // smoltcp forbids fragments on the way in each packet that it does not cut itself, which it is not built to do. What is
+    // longer would never find room.
+    fn max_datagram(&self) -> usize {
+        BUFFER_LEN
+    }
 
     fn send(&mut self, datagram: &[u8]) -> Result<(), LinkError<Infallible>> {
         let peer = self.peer;

@@ -240,7 +240,7 @@ pub fn short(suite: CipherSuite) -> &'static str {
 
 impl Cell {
     /// Why there cannot be such a thing, as far as that is known beforehand.
-    pub fn obstacle(&self) -> Option<&'static str> {
+    pub fn obstacle(self) -> Option<&'static str> {
         let Some(parameters) = self.suite.parameters() else {
             return Some("the engine does not have the suite");
         };
@@ -248,7 +248,15 @@ impl Cell {
             return Some(why);
         }
         let key = self.proof.key_type();
+        let psk_with_dh = parameters.key_exchange == KeyExchangeAlgorithm::EcdhePsk;
+        let is_server = self.role == Role::Server;
         match self.peer {
+            Peer::GnuTls if psk_with_dh && !is_server => Some(
+                "gnutls-cli 3.7 crashes when it prints such a session, with OpenSSL's server as well",
+            ),
+            Peer::OpenSsl | Peer::CoapOpenSsl if is_server && key == Some(KeyType::Ed25519) => {
+                Some("servers on OpenSSL 3.0 take Ed25519 in TLS, but not in DTLS")
+            }
             Peer::OpenSsl if self.proof.is_raw() => Some("OpenSSL 3.0 has no raw public keys"),
             Peer::MbedTls if self.proof.is_raw() => Some("Mbed TLS has no raw public keys"),
             Peer::MbedTls if key == Some(KeyType::Ed25519) => Some("Mbed TLS has no Ed25519"),
@@ -263,7 +271,7 @@ impl Cell {
         }
     }
 
-    fn peer_lacks(&self, exchange: KeyExchangeAlgorithm) -> Option<&'static str> {
+    fn peer_lacks(self, exchange: KeyExchangeAlgorithm) -> Option<&'static str> {
         use CipherSuite as S;
         let chacha = self.suite == S::ECDHE_PSK_CHACHA20_POLY1305_SHA256;
         if exchange == KeyExchangeAlgorithm::EcdhePsk && !chacha {
@@ -289,8 +297,22 @@ impl Cell {
         None
     }
 
-    fn coap_lacks(&self) -> Option<&'static str> {
+    fn coap_lacks(self) -> Option<&'static str> {
+        use CipherSuite as S;
+        let has_no_suite = matches!(
+            self.suite,
+            S::ECDHE_ECDSA_AES_256_CCM_8 | S::PSK_AES_256_CCM_8
+        );
+        let shows_ed25519 = self.role == Role::Client
+            && self.proof.is_mutual()
+            && self.proof.key_type() == Some(KeyType::Ed25519);
         match self.trial {
+            _ if self.peer == Peer::CoapGnuTls && has_no_suite => {
+                Some("libcoap on GnuTLS does not switch the suite on")
+            }
+            _ if self.peer == Peer::CoapGnuTls && shows_ed25519 => {
+                Some("libcoap on GnuTLS shows no Ed25519")
+            }
             Trial::Ticket | Trial::SessionId => Some("libcoap's examples do not resume sessions"),
             Trial::SmallPath => Some("libcoap's examples cannot be told an MTU"),
             _ => None,

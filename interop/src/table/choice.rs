@@ -24,6 +24,10 @@ const ECDHE_PSK_GCM: CipherSuite = CipherSuite::ECDHE_PSK_AES_128_GCM_SHA256;
 
 /// The cells of CI: each peer in each role it has, each key exchange, kind of credential and trial with several peers, each
 /// suite of ours that a peer has at least once.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of sixty lines, and rustfmt makes more of them"
+)]
 pub fn choice() -> Vec<Cell> {
     use Peer::{CoapGnuTls, CoapOpenSsl, GnuTls, MbedTls, OpenSsl, WolfSsl};
     use Proof::{MutualRaw, MutualX509, Psk, Raw, X509};
@@ -42,10 +46,10 @@ pub fn choice() -> Vec<Cell> {
         (OpenSsl, Server, ECDHE_PSK_CHACHA, Psk, Plain),
         (OpenSsl, Server, CCM_8, MutualX509(EcdsaP256), SmallPath),
         (OpenSsl, Server, GCM_256, X509(EcdsaP384), Ticket),
-        (OpenSsl, Server, CCM, X509(Ed25519), Plain),
+        (OpenSsl, Server, CCM, X509(EcdsaP384), Plain),
         (OpenSsl, Server, RSA_CHACHA, MutualX509(Rsa), Loss),
         (GnuTls, Client, PSK_CCM_8, Psk, SessionId),
-        (GnuTls, Client, ECDHE_PSK_CHACHA, Psk, Plain),
+        (CoapGnuTls, Client, ECDHE_PSK_CHACHA, Psk, Plain),
         (GnuTls, Client, GCM, MutualX509(EcdsaP256), Ticket),
         (GnuTls, Client, CCM, X509(EcdsaP384), SmallPath),
         (GnuTls, Client, CHACHA, X509(Ed25519), Plain),
@@ -61,7 +65,7 @@ pub fn choice() -> Vec<Cell> {
         (CoapOpenSsl, Client, CCM_8, MutualX509(EcdsaP256), Plain),
         (CoapOpenSsl, Server, GCM, MutualX509(EcdsaP256), Loss),
         (CoapGnuTls, Client, CCM_8, MutualRaw(EcdsaP256), Plain),
-        (CoapGnuTls, Client, PSK_CCM_8, Psk, Loss),
+        (CoapGnuTls, Client, PSK_CCM_8, Psk, Plain),
         (CoapGnuTls, Server, CCM_8, MutualX509(EcdsaP256), Plain),
         (CoapGnuTls, Server, CCM_8, MutualRaw(EcdsaP256), Plain),
         (MbedTls, Client, PSK_CCM_8, Psk, Ticket),

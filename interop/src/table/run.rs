@@ -1,6 +1,8 @@
 //! Runs cells, some at a time, each with deadlines.
 
 use std::fmt;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +71,7 @@ pub fn run_all(cells: &[Cell], jobs: usize, each: &(dyn Fn(&Line) + Sync)) -> Ve
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(cell) = cells.get(number) else {
+                    let Some(&cell) = cells.get(number) else {
                         return;
                     };
                     let line = run(&papers, cell, number);
@@ -83,7 +85,7 @@ pub fn run_all(cells: &[Cell], jobs: usize, each: &(dyn Fn(&Line) + Sync)) -> Ve
     lines.into_iter().flatten().collect()
 }
 
-fn run(papers: &Papers, cell: &Cell, number: usize) -> Line {
+fn run(papers: &Papers, cell: Cell, number: usize) -> Line {
     let begun = Instant::now();
     let bed = Bed {
         papers,
@@ -91,7 +93,7 @@ fn run(papers: &Papers, cell: &Cell, number: usize) -> Line {
         number,
     };
     let line = |outcome, missing| Line {
-        cell: *cell,
+        cell,
         outcome,
         time: begun.elapsed(),
         missing,
@@ -133,7 +135,7 @@ impl Bed<'_> {
                 ..Link::default()
             }),
             Trial::Loss => Some(Link::bad(self.number as u64)),
-            _ => None,
+            _ => std::env::var_os("LOCKGATE_TABLE_TRACE").map(|_| Link::default()),
         }
     }
 
@@ -142,7 +144,8 @@ impl Bed<'_> {
         let relay = self.link().map(|link| Relay::start(ours.address(), link));
         let target = relay.as_ref().map_or(ours.address(), Relay::address);
         let mut client = self.client(target, false);
-        let worked = self.serve(&ours, relay.as_ref(), &mut client);
+        let worked = self.serve(&ours, relay.as_ref(), &mut client, target);
+        trace(relay.as_ref());
         with_words(worked, &client)
     }
 
@@ -151,6 +154,7 @@ impl Bed<'_> {
         ours: &Ours,
         relay: Option<&Relay>,
         client: &mut Process,
+        target: SocketAddr,
     ) -> Result<(), String> {
         if let Trial::Refused(fault, by) = self.cell.trial {
             return check_refusal(ours, client, self.cell.peer, fault, by);
@@ -169,27 +173,27 @@ impl Bed<'_> {
             ended(ours)?;
             self.check(&ours.connected()?, true)?;
         }
-        talk(ours, client, UP, DOWN)?;
+        talk(ours, client)?;
         if resumes && self.cell.peer == Peer::OpenSsl {
             leave(self.cell.peer, client);
             client.wait();
             ended(ours)?;
-            self.check_words(&client.output(), 1)?;
-            let mut again = self.client(ours.address(), true);
+            self.await_words(client, 1)?;
+            let mut again = self.client(target, true);
             self.check(&ours.connected()?, true)?;
-            talk(ours, &mut again, UP, DOWN)?;
+            talk(ours, &mut again)?;
             second = Some(again);
         } else if resumes && self.cell.peer != Peer::GnuTls {
             client.type_line("!again");
             ended(ours)?;
             self.check(&ours.connected()?, true)?;
-            talk(ours, client, UP, DOWN)?;
+            talk(ours, client)?;
         }
         let last = second.as_mut().unwrap_or(client);
         leave(self.cell.peer, last);
         ended(ours)?;
         last.wait();
-        self.check_words(&last.output(), if resumes { 2 } else { 1 })
+        self.await_words(last, if resumes { 2 } else { 1 })
     }
 
     fn against_server(&self) -> Result<(), String> {
@@ -198,6 +202,7 @@ impl Bed<'_> {
         let target = relay.as_ref().map_or(address, Relay::address);
         let ours = Ours::connect(self.options(), target, None);
         let worked = self.call(&ours, relay.as_ref(), &mut server, target);
+        trace(relay.as_ref());
         with_words(worked, &server)
     }
 
@@ -206,7 +211,7 @@ impl Bed<'_> {
         ours: &Ours,
         relay: Option<&Relay>,
         server: &mut Process,
-        target: std::net::SocketAddr,
+        target: SocketAddr,
     ) -> Result<(), String> {
         if let Trial::Refused(fault, by) = self.cell.trial {
             return check_refusal(ours, server, self.cell.peer, fault, by);
@@ -225,7 +230,19 @@ impl Bed<'_> {
             self.exchange(&again, server)?;
             connections = 2;
         }
-        self.check_words(&server.output(), connections)
+        self.await_words(server, connections)
+    }
+
+    /// [`Bed::check_words`], with some patience: a peer's output comes when it likes.
+    fn await_words(&self, peer: &Process, connections: usize) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE / 4;
+        loop {
+            let checked = self.check_words(&peer.output(), connections);
+            if checked.is_ok() || Instant::now() > deadline {
+                return checked;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Data both ways, and our goodbye.
@@ -241,7 +258,13 @@ impl Bed<'_> {
                 ours.send(UP.as_bytes());
                 ours.receive(UP.as_bytes())?;
             }
-            _ => talk(ours, server, DOWN, UP)?,
+            // Ours first: s_server would finish a handshake within its own write, and say nothing of it.
+            _ => {
+                ours.send(format!("{UP}\n").as_bytes());
+                server.wait_for(UP);
+                server.type_line(DOWN);
+                ours.receive(DOWN.as_bytes())?;
+            }
         }
         ours.close();
         let goodbye = match self.cell.peer {
@@ -359,12 +382,12 @@ impl Bed<'_> {
     }
 }
 
-/// One line from the peer, and one to it.
-fn talk(ours: &Ours, peer: &mut Process, theirs: &str, our: &str) -> Result<(), String> {
-    peer.type_line(theirs);
-    ours.receive(theirs.as_bytes())?;
-    ours.send(format!("{our}\n").as_bytes());
-    peer.wait_for(our);
+/// One line from a client, and one to it.
+fn talk(ours: &Ours, client: &mut Process) -> Result<(), String> {
+    client.type_line(UP);
+    ours.receive(UP.as_bytes())?;
+    ours.send(format!("{DOWN}\n").as_bytes());
+    client.wait_for(DOWN);
     Ok(())
 }
 
@@ -423,7 +446,7 @@ fn check_refusal(
     match (by, failure) {
         (By::Us, HandshakeError::Certificate(found)) if found == error => {
             let words = match kind {
-                Peer::GnuTls => "CA is unknown",
+                Peer::GnuTls => "Alert[2|48]",
                 _ => words,
             };
             peer.find_within(words, PATIENCE)
@@ -433,6 +456,23 @@ fn check_refusal(
         (By::Peer, HandshakeError::PeerAlert(alert)) if alerts.contains(&alert) => Ok(()),
         (_, other) => Err(format!("refused, but: {other}")),
     }
+}
+
+/// Every datagram of a cell, where `LOCKGATE_TABLE_TRACE` asks for it.
+fn trace(relay: Option<&Relay>) {
+    let Some(relay) = relay.filter(|_| std::env::var_os("LOCKGATE_TABLE_TRACE").is_some()) else {
+        return;
+    };
+    let mut text = String::new();
+    for seen in relay.seen() {
+        let lost = if seen.lost { " lost" } else { "" };
+        let _ = write!(text, "{:?}{lost} ", seen.direction);
+        for byte in &seen.bytes {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('\n');
+    }
+    eprint!("{text}");
 }
 
 /// The last words of the peer behind an error.

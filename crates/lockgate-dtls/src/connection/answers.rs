@@ -119,6 +119,14 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'_, P, B> {
         }
     }
 
+    /// SHA-256 of the `SubjectPublicKeyInfo` of [`Connection::peer_certificate`], for callers that know keys by it; `None`
+    /// when it is not asked, or cannot be found.
+    #[cfg(feature = "certificates")]
+    pub fn peer_key_hash(&self) -> Option<[u8; 32]> {
+        let shown = self.peer_certificate()?;
+        crate::v12::key_hash(&self.provider, shown).ok()
+    }
+
     /// Answers [`Event::PeerCertificate`](crate::Event::PeerCertificate): the server may go on, if it can prove that the
     /// certificate is its own. `name` is what it is called from now on, for resumed sessions too, up to
     /// [`MAX_PEER_NAME_LEN`](crate::config::MAX_PEER_NAME_LEN) bytes.

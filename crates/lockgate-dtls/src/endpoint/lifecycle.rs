@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use core::cmp::Reverse;
 
+use zeroize::Zeroize as _;
+
 use super::slots::{Life, Slots};
 use super::tables::KeyedHasher;
 use super::{ConnectionHandle, Endpoint, HandshakeEntry};
@@ -238,8 +240,11 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
 
     /// Hands out the session that can be resumed.
     fn offer_session(&mut self, slot: u32, index: u32) {
-        let mut bytes = zeroize::Zeroizing::new([0; MAX_SESSION_WITH_TICKET_LEN]);
         let config = &self.config.config;
+        if !config.resumption {
+            return;
+        }
+        let mut bytes = [0; MAX_SESSION_WITH_TICKET_LEN];
         let Some(entry) = self
             .handshakes
             .get(index as usize)
@@ -248,10 +253,11 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             return;
         };
         let role = entry.handshake.role();
-        let session = entry
-            .handshake
-            .write_session(config, role, &mut *bytes)
-            .and_then(|len| Session::from_bytes(bytes.get(..len)?));
+        let written = entry.handshake.write_session(config, role, &mut bytes);
+        let session = written.and_then(|len| Session::from_bytes(bytes.get(..len)?));
+        // All of it only where it is not known how far the writing came: that takes longer than the rest.
+        let len = written.unwrap_or(bytes.len());
+        bytes[..len].zeroize();
         if let Some(session) = session {
             self.events
                 .push_back((self.handle_of(slot), Event::NewSession(session)));

@@ -127,6 +127,14 @@ impl Reassembly {
             .get_mut(body)
             .and_then(|b| b.get_mut(from..from + fragment.len()));
         let target = target.ok_or(DropReason::InconsistentFragment)?;
+        // As nearly all are: whole, and the first of it.
+        if slot.received == 0 && target.len() == usize::from(slot.length) {
+            let seen = bits.get_mut(..target.len().div_ceil(8));
+            seen.ok_or(DropReason::ReassemblyFull)?.fill(0xFF);
+            target.copy_from_slice(fragment);
+            slot.received = slot.length;
+            return Ok(());
+        }
         for (i, (to, byte)) in target.iter_mut().zip(fragment).enumerate() {
             let at = from + i;
             let bit = 1 << (at % 8);

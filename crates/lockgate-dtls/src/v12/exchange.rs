@@ -61,11 +61,25 @@ impl fmt::Debug for SharedSecret {
 #[derive(Debug)]
 pub(super) struct PeerKey {
     key_type: KeyType,
+    /// On a server apart: of the half-open handshakes that a peer can leave behind, none has got so far.
+    #[cfg(feature = "endpoint")]
+    bytes: alloc::boxed::Box<[u8]>,
+    #[cfg(not(feature = "endpoint"))]
     bytes: [u8; MAX_PEER_KEY_LEN],
+    #[cfg(not(feature = "endpoint"))]
     len: u16,
 }
 
 impl PeerKey {
+    #[cfg(feature = "endpoint")]
+    fn new(key: PublicKey<'_>) -> Option<Self> {
+        (key.bytes.len() <= MAX_PEER_KEY_LEN).then(|| Self {
+            key_type: key.key_type,
+            bytes: key.bytes.into(),
+        })
+    }
+
+    #[cfg(not(feature = "endpoint"))]
     fn new(key: PublicKey<'_>) -> Option<Self> {
         let mut bytes = [0; MAX_PEER_KEY_LEN];
         bytes.get_mut(..key.bytes.len())?.copy_from_slice(key.bytes);
@@ -77,9 +91,13 @@ impl PeerKey {
     }
 
     fn get(&self) -> PublicKey<'_> {
+        #[cfg(feature = "endpoint")]
+        let bytes = &*self.bytes;
+        #[cfg(not(feature = "endpoint"))]
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
         PublicKey {
             key_type: self.key_type,
-            bytes: self.bytes.get(..usize::from(self.len)).unwrap_or_default(),
+            bytes,
         }
     }
 }
@@ -199,7 +217,7 @@ impl<P: Provider> Exchange<P> {
 }
 
 /// SHA-256 of a peer's `SubjectPublicKeyInfo`.
-pub(super) fn key_hash<P: Provider>(
+pub(crate) fn key_hash<P: Provider>(
     provider: &P,
     certificate: PeerCertificate<'_>,
 ) -> Result<[u8; 32], HandshakeError> {

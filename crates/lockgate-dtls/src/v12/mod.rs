@@ -32,6 +32,8 @@ use crate::wire::{
 };
 #[cfg(feature = "certificates")]
 use exchange::Exchange;
+#[cfg(feature = "certificates")]
+pub(crate) use exchange::key_hash;
 
 #[cfg(feature = "resumption")]
 pub use requests::ResumptionRequest;

@@ -80,6 +80,15 @@ impl<'a> CredentialRequest<'a> {
         }
     }
 
+    /// Whether this can be shown: of a type, with a key and a scheme that both ends take.
+    pub(super) fn lets(&self, credential: &Credential<'_>) -> bool {
+        self.takes(credential.key_type)
+            && self.certificate_types.contains(credential.certificate_type)
+            && self.schemes().any(|scheme| scheme == credential.scheme)
+            && credential.scheme.fits(credential.key_type)
+            && !credential.chain.is_empty()
+    }
+
     /// Servers: the cipher suites that the client offers, in its order.
     pub fn cipher_suites(&self) -> impl Iterator<Item = CipherSuite> + use<'a> {
         pairs(self.suites).map(CipherSuite)

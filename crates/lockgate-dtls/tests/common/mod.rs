@@ -114,6 +114,8 @@ pub struct Papers {
     /// The newest session that can be resumed.
     pub session: Option<Session>,
     pub refuse_resumption: bool,
+    /// Questions about resumption are left open.
+    pub hold_resumption: bool,
     pub resumptions_asked: u32,
     /// The hash of the pre-shared key that the last of them was made with.
     pub resumed_key: Option<[u8; 32]>,
@@ -221,6 +223,9 @@ impl Papers {
             }
             Event::ResumptionRequested => {
                 self.resumptions_asked += 1;
+                if self.hold_resumption {
+                    return;
+                }
                 let key_of = |peer: PeerIdentity<'_>| match peer {
                     PeerIdentity::Psk { key_hash, .. } => Some(key_hash),
                     _ => None,

@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use lockgate_dtls::crypto::CryptoError;
+use lockgate_dtls::certificate::CertificateType;
+use lockgate_dtls::crypto::{CryptoError, SignatureScheme, SigningKey};
 use lockgate_dtls::{
-    CipherSuite, Config, Datagram, Endpoint, EndpointConfig, Event, Instant, Received, SuiteList,
-    UdpPath,
+    CipherSuite, Config, ConnectionHandle, Credential, Datagram, Endpoint, EndpointConfig, Event,
+    Instant, Received, SuiteList, UdpPath,
 };
 use lockgate_embedded::{Link, LinkError};
-use lockgate_rustcrypto::{RandomSource, RustCrypto};
+use lockgate_rustcrypto::{PrivateKey, RandomSource, RustCrypto};
 
 pub(crate) struct Counting(u8);
 
@@ -49,12 +50,27 @@ pub(crate) struct Inner {
     pub(crate) mute: bool,
     pub(crate) opened: usize,
     pub(crate) moved: usize,
+    pub(crate) own: Option<Own>,
+    /// What the device showed.
+    pub(crate) shown: Vec<Vec<u8>>,
+    pub(crate) resumed: usize,
+}
+
+/// What the server proves itself with.
+pub(crate) struct Own {
+    pub(crate) key: PrivateKey,
+    /// Empty for the raw public key.
+    pub(crate) chain: Vec<Vec<u8>>,
 }
 
 impl Wire {
     pub(crate) fn new() -> Self {
+        Self::with(&config(), None)
+    }
+
+    pub(crate) fn with(config: &Config, own: Option<Own>) -> Self {
         let config = EndpointConfig {
-            config: config(),
+            config: *config,
             ..EndpointConfig::default()
         };
         Self(Rc::new(RefCell::new(Inner {
@@ -66,6 +82,9 @@ impl Wire {
             mute: false,
             opened: 0,
             moved: 0,
+            own,
+            shown: Vec::new(),
+            resumed: 0,
         })))
     }
 }
@@ -98,6 +117,39 @@ impl Link for Wire {
 }
 
 impl Inner {
+    fn prove(&mut self, now: Instant, connection: ConnectionHandle, event: &Event) {
+        let own = self.own.as_ref().unwrap();
+        if matches!(event, Event::SignatureRequested) {
+            let request = self.endpoint.signature_request(connection).unwrap();
+            let mut signature = [0; 80];
+            let len = own
+                .key
+                .sign(request.scheme, request.message, &mut signature)
+                .unwrap();
+            self.endpoint
+                .provide_signature(now, connection, &signature[..len])
+                .unwrap();
+            return;
+        }
+        let raw = vec![own.key.public_key_info().to_vec()];
+        let (certificate_type, chain) = if own.chain.is_empty() {
+            (CertificateType::RawPublicKey, &raw)
+        } else {
+            (CertificateType::X509, &own.chain)
+        };
+        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        let credential = Credential {
+            certificate_type,
+            chain: &chain,
+            key_type: own.key.key_type(),
+            scheme: SignatureScheme::ECDSA_SECP256R1_SHA256,
+            authorities: &[],
+        };
+        self.endpoint
+            .provide_credential(now, connection, &credential)
+            .unwrap();
+    }
+
     fn serve(&mut self, datagram: &[u8]) {
         let now = Instant::default();
         let path = UdpPath::from(SocketAddr::from(([10, 0, 0, 1], self.device_port)));
@@ -123,6 +175,18 @@ impl Inner {
         }
         while let Some((connection, event)) = self.endpoint.poll_event() {
             match event {
+                Event::CredentialRequested | Event::SignatureRequested => {
+                    self.prove(now, connection, &event);
+                }
+                Event::PeerCertificate => {
+                    let shown = self.endpoint.peer_certificate(connection).unwrap();
+                    self.shown.push(shown.chain().next().unwrap().to_vec());
+                    self.endpoint.accept_peer(now, connection, b"").unwrap();
+                }
+                Event::ResumptionRequested => {
+                    self.resumed += 1;
+                    self.endpoint.accept_resumption(now, connection).unwrap();
+                }
                 Event::PskRequested => self
                     .endpoint
                     .provide_psk(now, connection, b"secret")

@@ -1,7 +1,7 @@
 //! Our certificates and raw public keys, and whose of them we take.
 //!
 //! [`CertificateOptions`] name files. [`open()`] reads them all, or says which one is wrong; [`Certificates`] keeps what was
-//! read and reads it again, on demand and when a file changes. Handshakes take [`Certificates::current`]: one whole set,
+//! read and reads it again, on demand and when a file changes. Handshakes take `Certificates::current`: one whole set,
 //! which never changes.
 
 mod allowed;

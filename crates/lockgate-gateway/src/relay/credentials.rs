@@ -141,7 +141,8 @@ impl Relay {
             }
         };
         if let Err(error) = answered {
-            error!(%error, "the engine did not take a certificate of ours");
+            let why = format_args!("our certificate cannot be shown: {error}");
+            self.tell(io, connection, FailureReason::Internal, why);
             io.endpoint()
                 .abort(connection, AlertDescription::INTERNAL_ERROR);
         }

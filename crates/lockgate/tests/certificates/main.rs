@@ -1,5 +1,6 @@
 //! `lockgate proxy` with certificates and raw public keys, met by OpenSSL and `GnuTLS`, with files of `lockgate keygen`.
 
+mod demo;
 mod faults;
 mod identities;
 mod reload;
@@ -67,10 +68,16 @@ struct Proxy {
 impl Proxy {
     /// Starts it in `dir`; `flags` are split at blanks.
     fn start(dir: &Path, flags: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_lockgate"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockgate"));
+        command
             .args(["proxy", "--bind=127.0.0.1:0", "-v", "--connect"])
             .arg(echo().to_string())
-            .args(flags.split_whitespace())
+            .args(flags.split_whitespace());
+        Self::launch(dir, &mut command)
+    }
+
+    fn launch(dir: &Path, command: &mut Command) -> Self {
+        let mut process = command
             .current_dir(dir)
             .env_remove("RUST_LOG")
             .env_remove("NOTIFY_SOCKET")
@@ -181,12 +188,11 @@ impl Met {
     }
 }
 
-/// Runs a client until it is served or has ended.
+/// Runs a client by its command line until it is served or has ended.
 fn meet(dir: &Path, line: &str) -> Met {
     let mut client = Command::new("timeout")
         .arg(PATIENCE.as_secs().to_string())
-        .args(["stdbuf", "-oL", "-eL"])
-        .args(line.split_whitespace())
+        .args(["stdbuf", "-oL", "-eL", "sh", "-c", &format!("exec {line}")])
         .current_dir(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

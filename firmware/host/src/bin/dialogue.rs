@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use lockgate_firmware_host::{Proxy, start_device, told};
 
 /// How long all of it may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Reports before sleep, and the report that brings a command down.
 const REPORTS: u32 = 20;
 const COMMAND_AT: u32 = 10;

@@ -39,7 +39,7 @@ unsafe fn run(args: &Args, net: Net) -> Result<(), Box<dyn Error>> {
     let lines = typed();
     let mut left = args.sessions;
     let mut net = Box::new(net);
-    let mut session = null_mut();
+    let mut session: *mut sys::WOLFSSL_SESSION = null_mut();
     unsafe {
         sys::wolfSSL_Init();
         let context = configure(args)?;
@@ -48,7 +48,7 @@ unsafe fn run(args: &Args, net: Net) -> Result<(), Box<dyn Error>> {
                 net.await_client();
             }
             let mut talk = Conversation::new(args, context, net)?;
-            if !session_is_none(session) {
+            if !session.is_null() {
                 check(
                     &talk,
                     "session",
@@ -70,10 +70,6 @@ unsafe fn run(args: &Args, net: Net) -> Result<(), Box<dyn Error>> {
             sys::wolfSSL_free(talk.ssl);
         }
     }
-}
-
-fn session_is_none(session: *mut sys::WOLFSSL_SESSION) -> bool {
-    session.is_null()
 }
 
 unsafe fn configure(args: &Args) -> Result<*mut sys::WOLFSSL_CTX, Box<dyn Error>> {

@@ -49,6 +49,8 @@ impl<P: Provider> Core<P> {
                 key_hash: [0; 32],
             });
         }
+        // The hint has done its work: what is put aside from now on is a ticket.
+        self.aside = (0, 0);
         self.send_key_exchange(scratch, Some(identity))?;
         #[cfg(feature = "certificates")]
         let shared = self.exchange.shared.take();
@@ -228,16 +230,8 @@ impl<P: Provider> Core<P> {
         let request = self
             .client_credential_request(cx.config, scratch.outgoing)
             .ok_or(StepError::Api(ApiError::NotRequested))?;
-        if let Some(credential) = credential {
-            let takes = request.takes(credential.key_type)
-                && request
-                    .certificate_types()
-                    .contains(credential.certificate_type)
-                && request.schemes().any(|s| s == credential.scheme)
-                && credential.scheme.fits(credential.key_type);
-            if !takes || credential.chain.is_empty() {
-                return Err(StepError::Api(ApiError::UnusableCredential));
-            }
+        if credential.is_some_and(|credential| !request.lets(credential)) {
+            return Err(StepError::Api(ApiError::UnusableCredential));
         }
         self.aside = (0, 0);
         self.signed_flight(cx, scratch, credential)

@@ -6,7 +6,7 @@ use crate::bytes::ShortBytes;
 use crate::certificate::{CertificateType, CertificateTypes, ClientAuth};
 use crate::config::{CidConfig, Config};
 use crate::crypto::{NamedGroup, Provider};
-use crate::error::{ApiError, HandshakeError, Limit, PeerIncompatible};
+use crate::error::{ApiError, HandshakeError, Limit, PeerIncompatible, PeerMisbehaved};
 use crate::event::Request;
 use crate::flight::Protection;
 use crate::suite::{CipherSuite, KeyExchangeAlgorithm};
@@ -14,7 +14,7 @@ use crate::v12::{
     Context, Core, Credential, CredentialRequest, Message, Scratch, State as CoreState, StepError,
 };
 use crate::wire::{
-    CertificateMessage, ClientHello, DTLS_1_2, HandshakeType, MAX_PLAINTEXT_LEN,
+    CertificateMessage, ClientHello, DTLS_1_2, ExtensionType, HandshakeType, MAX_PLAINTEXT_LEN,
     MAX_SESSION_ID_LEN, RANDOM_LEN, ServerHello, names, pairs,
 };
 
@@ -30,7 +30,10 @@ impl<P: Provider> Core<P> {
         let config = cx.config;
         self.client_random = *hello.random;
         if let Some(name) = hello.server_name {
-            self.server_name = ShortBytes::new(name).unwrap_or_default();
+            // Longer than any host name; as none, it would be that of sessions without one.
+            self.server_name = ShortBytes::new(name).ok_or(PeerMisbehaved::MalformedExtension(
+                ExtensionType::SERVER_NAME.0,
+            ))?;
         }
         if !hello.offers_version(DTLS_1_2) {
             return Err(PeerIncompatible::NoCommonVersion.into());
@@ -163,13 +166,7 @@ impl<P: Provider> Core<P> {
             let request = self
                 .server_credential_request(cx.config, scratch.outgoing)
                 .ok_or(StepError::Api(ApiError::NotRequested))?;
-            let takes = request.takes(credential.key_type)
-                && request
-                    .certificate_types()
-                    .contains(credential.certificate_type)
-                && request.schemes().any(|s| s == credential.scheme)
-                && credential.scheme.fits(credential.key_type);
-            if !takes || credential.chain.is_empty() {
+            if !request.lets(credential) {
                 return Err(StepError::Api(ApiError::UnusableCredential));
             }
         }
