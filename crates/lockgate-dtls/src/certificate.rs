@@ -39,7 +39,8 @@ pub enum ClientAuth {
     None,
     /// Asked for; a client that shows none comes in without a name.
     Optional,
-    /// A client that shows none is refused.
+    /// A client that shows none is refused. One that comes with a pre-shared key is not asked: where that is not wanted,
+    /// [`Config::psk`](crate::Config::psk) is off.
     Required,
 }
 

@@ -44,10 +44,10 @@ pub const MAX_REPLAY_WINDOW: u16 = crate::record::MAX_REPLAY_WINDOW;
 /// Scratch memory of a handshake where both sides show certificates and the options of the endpoint do not say, in bytes:
 /// a chain of [`MAX_CERTIFICATE_LIST_LEN`] each way, and the transcript of both.
 #[cfg(feature = "endpoint")]
-const SCRATCH_FOR_TWO_CHAINS: usize = 36 * 1024;
+const SCRATCH_FOR_TWO_CHAINS: usize = 40 * 1024;
 /// The same where one side does.
 #[cfg(feature = "endpoint")]
-const SCRATCH_FOR_ONE_CHAIN: usize = 16 * 1024;
+const SCRATCH_FOR_ONE_CHAIN: usize = 20 * 1024;
 /// How many bytes a buffer needs before an application payload that is sealed in place: record header, the longest
 /// connection ID, explicit nonce.
 pub const MAX_HEADROOM: usize = 13 + MAX_PEER_CID_LEN + 8;

@@ -9,6 +9,7 @@ use core::fmt;
 #[cfg(feature = "endpoint")]
 use zeroize::Zeroize;
 
+use crate::association::Role;
 use crate::config::MAX_PEER_NAME_LEN;
 use crate::key_schedule::MASTER_SECRET_LEN;
 use crate::suite::CipherSuite;
@@ -34,6 +35,9 @@ pub(crate) const MAX_SESSION_LEN: usize = 1
     + 33
     + 4
     + 2;
+
+/// Beside the kind of peer: the session was made by a server.
+const MADE_BY_SERVER: u8 = 0x10;
 
 /// What the peer proved itself with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,8 @@ impl fmt::Debug for PeerIdentity<'_> {
 /// The parts of a session, in somebody else's memory.
 #[derive(Clone, Copy)]
 pub(crate) struct SessionParts<'a> {
+    /// Which end wrote it down: a client's is no server's, even by the same ID.
+    pub(crate) role: Role,
     pub(crate) suite: CipherSuite,
     pub(crate) extended_master_secret: bool,
     pub(crate) master_secret: &'a [u8; MASTER_SECRET_LEN],
@@ -101,7 +107,12 @@ impl<'a> SessionParts<'a> {
         let lifetime_hint = u32::from_be_bytes(*reader.array()?);
         let ticket = reader.vec16()?;
         reader.end()?;
-        let peer = match kind {
+        let role = if kind & MADE_BY_SERVER == 0 {
+            Role::Client
+        } else {
+            Role::Server
+        };
+        let peer = match kind & !MADE_BY_SERVER {
             0 => PeerIdentity::Anonymous,
             1 => PeerIdentity::Psk {
                 identity: name,
@@ -117,6 +128,7 @@ impl<'a> SessionParts<'a> {
             return Err(Malformed);
         }
         Ok(Self {
+            role,
             suite,
             extended_master_secret,
             master_secret,
@@ -140,7 +152,10 @@ impl<'a> SessionParts<'a> {
             PeerIdentity::Psk { identity, key_hash } => (1, identity, key_hash),
             PeerIdentity::Certificate { name, key_hash } => (2, name, key_hash),
         };
-        out.u8(kind)?;
+        out.u8(match self.role {
+            Role::Client => kind,
+            Role::Server => kind | MADE_BY_SERVER,
+        })?;
         out.vec8(|w| w.put(name))?;
         out.vec8(|w| w.put(hash))?;
         out.put(&self.lifetime_hint.to_be_bytes())?;

@@ -177,6 +177,18 @@ fn a_session_that_does_not_fit_leads_to_a_full_handshake() {
 }
 
 #[test]
+fn a_clients_session_is_none_of_a_servers() {
+    let mut pair = Pair::of(11, &config(), &with_ids());
+    let session = first(&mut pair);
+    // What the client wrote down comes back under the same ID, as if the server had.
+    pair.server
+        .papers
+        .store
+        .insert(session.id().to_vec(), session.clone());
+    assert!(!second(&mut pair, &session).2);
+}
+
+#[test]
 fn tickets_hold_for_two_lifetimes_at_most_and_are_renewed_in_the_second() {
     let mut pair = Pair::of(9, &config(), &config());
     let session = first(&mut pair);

@@ -56,9 +56,10 @@ pub struct Association {
     pub(crate) lease: Option<Lease>,
     #[cfg(feature = "resumption")]
     pub(crate) last_flight: Option<LastFlight>,
-    /// The number of the peer's `Finished`: what counts on from there is not a repeat.
+    /// The number of the peer's `Finished`: what counts on from there is not a repeat. Not known of a session that
+    /// was brought back.
     #[cfg(feature = "endpoint")]
-    pub(crate) peer_message_seq: u16,
+    pub(crate) peer_message_seq: Option<u16>,
     /// What the path is known to take in bytes of UDP payload, or 0.
     #[cfg(feature = "endpoint")]
     pub(crate) path_mtu: u16,
@@ -160,7 +161,7 @@ impl Association {
             #[cfg(feature = "resumption")]
             last_flight: None,
             #[cfg(feature = "endpoint")]
-            peer_message_seq: 0,
+            peer_message_seq: None,
             #[cfg(feature = "endpoint")]
             path_mtu: 0,
             #[cfg(feature = "endpoint")]
@@ -450,11 +451,9 @@ impl Association {
         match (header.msg_type, self.role) {
             #[cfg(feature = "endpoint")]
             (HandshakeType::FINISHED, _)
-                if header
-                    .message_seq
-                    .wrapping_sub(self.peer_message_seq)
-                    .wrapping_sub(1)
-                    < 0x7fff =>
+                if self.peer_message_seq.is_some_and(|last| {
+                    header.message_seq.wrapping_sub(last).wrapping_sub(1) < 0x7fff
+                }) =>
             {
                 self.misbehaved(PeerMisbehaved::MessageAfterFinished)
             }

@@ -177,6 +177,8 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
     /// Forgets the session or the handshake, without a word to the peer and without an event.
     pub fn forget(&mut self) {
         self.reclaim();
+        #[cfg(feature = "resumption")]
+        self.wipe_session();
         self.life = Life::Over;
         self.flags = EventFlags::NONE;
         self.closed = None;
@@ -361,9 +363,19 @@ impl<'c, P: Provider, B: AsMut<[u8]> + AsRef<[u8]> + Default> Connection<'c, P, 
                 }
             }
             State::Failed(error) if self.closed.is_none() && !self.flags.closed_told => {
+                self.flags.connected = false;
                 self.closed = Some(CloseReason::HandshakeFailed(*error));
             }
             _ => {}
+        }
+    }
+
+    /// Wipes the session that can be resumed.
+    #[cfg(feature = "resumption")]
+    fn wipe_session(&mut self) {
+        let len = usize::from(core::mem::take(&mut self.session_len));
+        if let Some(bytes) = self.scratch.as_mut().get_mut(..len) {
+            zeroize::Zeroize::zeroize(bytes);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::session::{PeerIdentity, Session};
 use crate::time::{Duration, Instant};
 use crate::v12::server::Answer;
 use crate::v12::{Credential, CredentialRequest, ResumptionRequest, SignatureRequest, State};
-use crate::wire::AlertDescription;
+use crate::wire::{AlertDescription, MAX_PLAINTEXT_LEN};
 
 impl<P: Provider, A: Address> Endpoint<P, A> {
     /// What the handshake shows of PSK identities: on a server the client's identity once it asks for a key, on a
@@ -260,7 +260,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
     /// message that the caller has reason to believe, or from probing. Flights are cut to it, and
     /// [`ConnectionInfo::max_payload`](super::ConnectionInfo::max_payload) follows.
     pub fn set_mtu(&mut self, handle: ConnectionHandle, mtu: usize) -> Result<(), ApiError> {
-        let mtu = u16::try_from(mtu.max(crate::config::MIN_MTU)).unwrap_or(u16::MAX);
+        let mtu = mtu.clamp(crate::config::MIN_MTU, MAX_PLAINTEXT_LEN) as u16;
         let slot = self.live(handle).ok_or(ApiError::UnknownConnection)?;
         match self.slots.get_mut(slot).map(|s| &mut s.life) {
             Some(Life::Established(association)) => association.path_mtu = mtu,

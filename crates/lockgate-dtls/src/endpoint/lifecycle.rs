@@ -221,8 +221,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             .as_ref()
             .and_then(LastFlight::settles);
         if let Some(until) = settles {
-            let generation = self.handle_of(slot).generation;
-            self.timers.push(Reverse((until, slot, generation)));
+            self.settling.push_back((until, self.handle_of(slot)));
         }
         self.free_handshake(slot, index);
         let pending = association.is_pending();
@@ -264,14 +263,18 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         }
     }
 
-    /// Forgets a last flight that nobody can ask for any more.
-    pub(super) fn settle_last_flight(&mut self, now: Instant, handle: ConnectionHandle) {
-        let Some(slot) = self.live(handle) else {
-            return;
-        };
-        if let Some(Life::Established(association)) = self.slots.get_mut(slot).map(|s| &mut s.life)
+    /// Forgets the last flights that nobody can ask for any more. All settle after the same time, so they stand in order.
+    pub(super) fn settle_last_flights(&mut self, now: Instant) {
+        while let Some(&(until, handle)) = self.settling.front()
+            && until <= now
         {
-            association.last_flight.take_if(|last| last.until <= now);
+            self.settling.pop_front();
+            if let Some(slot) = self.live(handle)
+                && let Some(Life::Established(association)) =
+                    self.slots.get_mut(slot).map(|s| &mut s.life)
+            {
+                association.last_flight.take_if(|last| last.until <= now);
+            }
         }
     }
 
@@ -316,13 +319,8 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
     }
 
     fn is_due_at(&self, at: Instant, handle: ConnectionHandle) -> bool {
-        match self.handshake(handle) {
-            Some(entry) => entry.armed == Some(at),
-            None => self.established(handle).is_some_and(|(association, _)| {
-                let last = association.last_flight.as_ref();
-                last.and_then(LastFlight::settles) == Some(at)
-            }),
-        }
+        self.handshake(handle)
+            .is_some_and(|entry| entry.armed == Some(at))
     }
 
     pub(super) fn tell_closed(&mut self, slot: u32, reason: CloseReason) {

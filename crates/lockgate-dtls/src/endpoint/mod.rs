@@ -92,7 +92,7 @@ pub struct EndpointConfig {
     /// How many sessions' keys are kept expanded. Default 4,096.
     pub key_cache: usize,
     /// Scratch memory of one handshake in bytes, [`MIN_SCRATCH_LEN`] to [`MAX_SCRATCH_LEN`]. Default `None`: 1,024 for
-    /// pre-shared keys alone, 2,048 with resumption; 16 KiB where certificates are shown one way, and 36 KiB where both
+    /// pre-shared keys alone, 2,048 with resumption; 20 KiB where certificates are shown one way, and 40 KiB where both
     /// sides show theirs.
     pub scratch_len: Option<usize>,
     /// How long a ticket key is the newest; its tickets hold once as long again. Default 12 hours.
@@ -170,6 +170,8 @@ pub struct Endpoint<P: Provider, A: Address = UdpPath> {
     timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
     transmits: VecDeque<u32>,
     events: VecDeque<(ConnectionHandle, Event)>,
+    /// When last flights with memory of their own can be forgotten, soonest first.
+    settling: VecDeque<(Instant, ConnectionHandle)>,
     hellos: HelloPool<A>,
     tickets: TicketJar<P::AeadKey>,
     scratch_len: usize,
@@ -213,6 +215,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             timers: BinaryHeap::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            settling: VecDeque::new(),
             hellos: HelloPool::new(config.max_fragmented_hellos),
             tickets: TicketJar::new(now, config.ticket_lifetime),
             scratch_len,
@@ -383,11 +386,14 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
 
     /// When [`Endpoint::handle_timeout`] is due; it may turn out that nothing was.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, ..))| *at)
+        let handshakes = self.timers.peek().map(|Reverse((at, ..))| *at);
+        let settling = self.settling.front().map(|(at, _)| *at);
+        handshakes.into_iter().chain(settling).min()
     }
 
     /// Does what is due: retransmissions, and ends of handshakes that took too long.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.settle_last_flights(now);
         while let Some(&Reverse((at, slot, generation))) = self.timers.peek() {
             if at > now {
                 return;
@@ -395,7 +401,6 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             self.timers.pop();
             let handle = ConnectionHandle { slot, generation };
             let Some(index) = self.handshake_index(handle) else {
-                self.settle_last_flight(now, handle);
                 continue;
             };
             let Some(Some(entry)) = self.handshakes.get_mut(index as usize) else {

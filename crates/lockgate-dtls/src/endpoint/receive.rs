@@ -145,9 +145,13 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         let Ok((message, body)) = HandshakeHeader::parse(&mut Reader::new(content)) else {
             return Received::dropped(DropReason::MalformedHandshakeRecord);
         };
+        // What counts on is left over from a handshake that is done.
+        if message.message_seq != 0 || header.sequence >= SEQUENCE_END / 2 {
+            return Received::dropped(DropReason::UnknownAddress);
+        }
         let whole = Message {
             msg_type: message.msg_type,
-            message_seq: message.message_seq,
+            message_seq: 0,
             protected: false,
             body,
         };
@@ -394,12 +398,16 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         content: &[u8],
     ) -> Result<Option<WholeHello>, DropReason> {
         let mut reader = Reader::new(content);
+        let mut message_seq = None;
         let mut result = Err(DropReason::MalformedHandshakeRecord);
         while !reader.is_empty() {
             let Ok((message, fragment)) = HandshakeHeader::parse(&mut reader) else {
                 return Err(DropReason::MalformedHandshakeRecord);
             };
-            if message.msg_type != HandshakeType::CLIENT_HELLO {
+            // One record, one hello: a place is not begun anew for each few bytes.
+            if message.msg_type != HandshakeType::CLIENT_HELLO
+                || *message_seq.get_or_insert(message.message_seq) != message.message_seq
+            {
                 return Err(DropReason::UnexpectedHandshake);
             }
             match self.hellos.insert(now, path, &message, fragment) {

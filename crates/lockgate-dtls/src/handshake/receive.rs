@@ -160,7 +160,7 @@ impl<P: Provider, B: AsMut<[u8]> + AsRef<[u8]>> Handshake<P, B> {
             }
         }
         if matches!(self.core.state, State::Established)
-            && (self.reassembly.holds_protected() || self.is_ahead(reader))
+            && (self.reassembly.holds_protected() || protected && self.is_ahead(reader))
         {
             self.fail(PeerMisbehaved::ExcessHandshakeData.into());
         }

@@ -493,6 +493,7 @@ impl<P: Provider> Core<P> {
             return None;
         }
         let parts = crate::session::SessionParts {
+            role,
             suite: self.suite,
             extended_master_secret: self.extended_master_secret,
             master_secret: secret,

@@ -53,7 +53,8 @@ impl<P: Provider> Core<P> {
         let Ok(parts) = SessionParts::parse(session) else {
             return Ok(&[]);
         };
-        let fits = parts.server_name == server_name
+        let fits = parts.role == Role::Client
+            && parts.server_name == server_name
             && config.usable(provider, parts.suite, Role::Client)
             && (parts.extended_master_secret || !config.require_extended_master_secret);
         if !fits || parts.ticket.is_empty() && parts.id.is_empty() {
@@ -206,6 +207,10 @@ impl<P: Provider> Core<P> {
             }
             if self.goes_on(&hello)? {
                 self.resumed = true;
+                #[cfg(feature = "certificates")]
+                {
+                    self.exchange.keeping = false;
+                }
                 self.timer.pause();
                 self.state = CoreState::Client(State::ExpectResumption {
                     ticket: hello.session_ticket,

@@ -191,7 +191,7 @@ impl<P: Provider> Core<P> {
                 let of_client = state.of_client;
                 #[cfg(feature = "endpoint")]
                 if let Some(association) = &mut self.association {
-                    association.peer_message_seq = message.message_seq;
+                    association.peer_message_seq = Some(message.message_seq);
                 }
                 #[cfg(feature = "resumption")]
                 if let (Some(verify_data), Some(association)) = (of_client, &mut self.association) {

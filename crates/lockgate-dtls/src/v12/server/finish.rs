@@ -60,6 +60,7 @@ impl<P: Provider> Core<P> {
         let mut writer = Writer::new(&mut *plaintext);
         let secret = self.secret.as_ref().ok_or(Limit::Scratch)?;
         let parts = SessionParts {
+            role: self.role,
             suite: self.suite,
             extended_master_secret: self.extended_master_secret,
             master_secret: secret,
@@ -102,7 +103,7 @@ impl<P: Provider> Core<P> {
         let of_server = state.of_server;
         self.outgoing.clear();
         if let Some(association) = &mut self.association {
-            association.peer_message_seq = message.message_seq;
+            association.peer_message_seq = Some(message.message_seq);
             if let Some(verify_data) = of_server {
                 let mut flight = LastFlight::new(
                     cx.now + cx.config.settle_time,

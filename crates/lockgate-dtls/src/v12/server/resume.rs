@@ -57,6 +57,7 @@ impl<P: Provider> Core<P> {
     fn fits(&self, cx: &Context<'_, P>, hello: &ClientHello<'_>, parts: &SessionParts<'_>) -> bool {
         let usable = cx.config.usable(cx.provider, parts.suite, Role::Server);
         usable
+            && parts.role == Role::Server
             && hello.suites().any(|suite| suite == parts.suite)
             && parts.server_name == self.server_name.as_slice()
             && (parts.extended_master_secret || !hello.extended_master_secret)
