@@ -138,6 +138,8 @@ fn config(options: &Options, keyring: &Keyring) -> Result<Config, Failure> {
         max_timeout: MAX_TIMEOUT,
         max_retransmits: MAX_RETRANSMITS,
         handshake_timeout: HANDSHAKE_TIMEOUT,
+        // The runner asks for the deadlines of its connection; that of one before it must not come between.
+        settle_time: HANDSHAKE_TIMEOUT,
         replay_window: REPLAY_WINDOW,
         ..defaults
     })
