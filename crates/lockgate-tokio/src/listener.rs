@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::hub::{Census, Command, Commands, Hub, HubOptions, KeyLog, Observer};
 use crate::io::PortOptions;
 use crate::socket::{Sharing, bind_with};
-use crate::steer::Steering;
+use crate::steer::{self, Steering};
 use crate::{
     Connection, Credentials, Driver, Error, Incoming, IoCounters, KeyStore, QueueLimits, StaticKeys,
 };
@@ -37,6 +37,7 @@ pub struct Options {
     key_log: Option<KeyLog>,
     observer: Option<Observer>,
     workers: u8,
+    kernel_steering: bool,
     socket_per_peer: bool,
 }
 
@@ -53,6 +54,7 @@ impl Options {
             key_log: None,
             observer: None,
             workers: 1,
+            kernel_steering: true,
             socket_per_peer: false,
         }
     }
@@ -83,10 +85,20 @@ impl Options {
     }
 
     /// So many workers, 1 to 64: each is a task with its own sockets and its own engine, and the kernel spreads the
-    /// peers over them (`SO_REUSEPORT`). They run beside each other on a runtime with several threads.
+    /// peers over them (`SO_REUSEPORT`), by address and by connection ID. They run beside each other on a runtime with
+    /// several threads.
     #[must_use]
     pub const fn workers(mut self, workers: u8) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// Whether the kernel is asked to look at connection IDs when it spreads the peers (a BPF program on the sockets), so
+    /// that a peer that has moved still reaches its worker. Where it does not, the datagrams of such a peer come to
+    /// another worker, which hands them over ([`Statistics::handed_over`]). Default true.
+    #[must_use]
+    pub const fn kernel_steering(mut self, on: bool) -> Self {
+        self.kernel_steering = on;
         self
     }
 
@@ -265,6 +277,7 @@ impl Listener {
             key_log,
             observer,
             workers: count,
+            kernel_steering,
             socket_per_peer,
         } = options;
         if !(1..=64).contains(&count) {
@@ -281,6 +294,9 @@ impl Listener {
         let mut sockets = vec![bind(None)?];
         for _ in 1..count {
             sockets.push(bind(Some(&sockets[0]))?);
+        }
+        if kernel_steering && count > 1 {
+            steer::in_kernel(&sockets[0], count);
         }
         let addresses = sockets[0]
             .iter()

@@ -1,14 +1,19 @@
 //! Which worker a datagram belongs to, and how it gets there when the kernel gave it to another.
 //!
 //! Several workers share an address with `SO_REUSEPORT`; the kernel gives each peer address to one of them, always the
-//! same. That is wrong for two kinds of datagrams:
+//! same. A program of ours has it look at connection IDs first ([`in_kernel`]), so that a peer that has moved comes to the
+//! worker that has its session. Some datagrams still come to the wrong one:
 //!
-//! - from a peer that has moved: its connection ID tells where its session lives ([`owner_of_cid`]);
+//! - from a peer that has moved, where the kernel takes no such program: its connection ID tells where its session lives
+//!   ([`owner_of_cid`]);
 //! - taken by the socket of a single peer before that was connected ([`peers`](crate::peers)): any worker may know the
 //!   sender, so the datagram goes from one to the next.
 //!
 //! The queues between workers are bounded; what does not fit is dropped and counted.
 
+mod bpf;
+
+use std::net::UdpSocket;
 use std::task::{Context, Poll};
 
 use lockgate_dtls::wire::{ContentType, RecordHeader};
@@ -110,10 +115,23 @@ impl Steering {
     }
 }
 
+/// Has the kernel give datagrams to the worker that their connection ID names. `sockets` are those of the first worker,
+/// one for each address; those of all `workers` are bound, in the workers' order, and closed together.
+///
+/// A kernel that does not do it is no reason not to serve: workers hand over.
+pub(crate) fn in_kernel(sockets: &[UdpSocket], workers: u8) {
+    for socket in sockets {
+        if let Err(error) = bpf::attach(socket, workers) {
+            tracing::debug!(%error, "the kernel does not steer by connection ID; workers hand over");
+            return;
+        }
+    }
+}
+
 /// The worker that gave out the connection ID in a datagram's first record.
 ///
-/// A program in the kernel that steers by connection ID must come to the same answer: the first byte of the ID modulo
-/// the number of workers ([`Placement`]). Here the whole ID is read, which tells made-up ones from true ones better.
+/// The kernel comes to the same answer by the first byte of the ID modulo the number of workers ([`Placement`]). Here the
+/// whole ID is read, which tells made-up ones from true ones, and those of a time with another number of workers.
 pub(crate) fn owner_of_cid(
     endpoint: &Endpoint,
     placement: Placement,
