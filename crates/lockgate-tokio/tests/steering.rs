@@ -40,23 +40,43 @@ async fn wandering(mode: Mode) -> Statistics {
         }
     }
     let statistics = listener.statistics().await;
-    assert_eq!(statistics.handed_over, statistics.taken_over);
-    assert_eq!(statistics.hand_over_dropped, 0);
+    assert_eq!(statistics.io.handed_over, statistics.io.taken_over);
+    assert_eq!(statistics.io.hand_over_dropped, 0);
     assert_eq!(statistics.connections, PEERS);
     statistics
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kernel_takes_moved_peers_to_their_worker() {
-    assert_eq!(wandering(Mode::Workers).await.handed_over, 0);
+    assert_eq!(wandering(Mode::Workers).await.io.handed_over, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_kernel_workers_hand_over() {
-    let handed_over = wandering(Mode::WorkersHandOver).await.handed_over;
+    let handed_over = wandering(Mode::WorkersHandOver).await.io.handed_over;
     // Two thirds of the moves, each with three datagrams; fewer than this once in a million runs.
     assert!(
         handed_over >= 3 * (PEERS * MOVES / 3) as u64,
         "{handed_over}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_of_one_worker_is_good_at_every_other() {
+    let (mut listener, address) = listen(Mode::Workers.options().resumption(16));
+    let mut options = options();
+    options.config.resumption = true;
+    for round in 0..12 {
+        let (client, accepted) = tokio::join!(
+            in_time(lockgate_tokio::connect(address, options.clone())),
+            in_time(listener.accept_connection())
+        );
+        let (client, accepted) = (client.unwrap(), accepted.unwrap());
+        assert_eq!(accepted.info().resumed, round > 0, "round {round}");
+        assert_eq!(client.info().resumed, round > 0);
+        if let Some(session) = client.session() {
+            assert!(session.has_ticket());
+            options.session = Some(session.clone());
+        }
+    }
 }

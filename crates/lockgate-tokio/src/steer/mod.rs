@@ -20,7 +20,7 @@ use lockgate_dtls::wire::{ContentType, RecordHeader};
 use lockgate_dtls::{DropReason, Placement};
 use tokio::sync::mpsc;
 
-use crate::{Endpoint, Io, Path};
+use crate::{Endpoint, Path};
 
 /// How many datagrams may be on their way to one worker.
 const QUEUE: usize = 1024;
@@ -40,6 +40,10 @@ pub(crate) struct Steering {
     placement: Placement,
     workers: Vec<mpsc::Sender<Handover>>,
     inbox: mpsc::Receiver<Handover>,
+    /// Taken from `inbox`.
+    pub(crate) handed: Vec<Handover>,
+    /// How many workers the datagram has seen that is being taken in, when it came from another one.
+    pub(crate) hops: u8,
 }
 
 impl Steering {
@@ -57,31 +61,34 @@ impl Steering {
                 },
                 workers: senders.clone(),
                 inbox,
+                handed: Vec::new(),
+                hops: 0,
             })
             .collect()
     }
 
-    /// The worker that should have a datagram which this one dropped for `reason`, after `hops` others.
+    /// The worker that should have a datagram which this one dropped for `reason`. A `stray` one came by the socket of
+    /// another peer.
     pub(crate) fn owner(
         &self,
-        io: &mut Io,
+        endpoint: &Endpoint,
+        stray: bool,
         reason: DropReason,
         datagram: &[u8],
-        hops: u8,
     ) -> Option<u8> {
+        let hops = self.hops;
         let Placement {
             worker, workers, ..
         } = self.placement;
         match reason {
             // One that was handed over by its connection ID has come to the right place.
             DropReason::UnknownConnectionId if hops == 0 => {
-                owner_of_cid(io.endpoint(), self.placement, datagram)
-                    .filter(|&owner| owner != worker)
+                owner_of_cid(endpoint, self.placement, datagram).filter(|&owner| owner != worker)
             }
             DropReason::UnknownAddress
             | DropReason::ChangeCipherSpec
             | DropReason::IgnoredAlert
-                if io.stray || hops > 0 =>
+                if stray || hops > 0 =>
             {
                 (hops + 1 < workers).then_some((worker + 1) % workers)
             }
@@ -90,7 +97,7 @@ impl Steering {
     }
 
     /// Passes a datagram on; `false` when there is no room.
-    pub(crate) fn hand_over(&self, to: u8, path: Path, datagram: &[u8], hops: u8) -> bool {
+    pub(crate) fn hand_over(&self, to: u8, path: Path, datagram: &[u8]) -> bool {
         let Some(worker) = self.workers.get(usize::from(to)) else {
             return false;
         };
@@ -101,16 +108,22 @@ impl Steering {
         room.send(Handover {
             path,
             datagram: datagram.into(),
-            hops: hops + 1,
+            hops: self.hops + 1,
         });
         true
     }
 
-    /// Adds what other workers passed on to `out`.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<Handover>) -> Poll<()> {
-        match self.inbox.poll_recv_many(cx, out, BATCH) {
-            Poll::Ready(1..) => Poll::Ready(()),
-            _ => Poll::Pending,
+    /// Takes what other workers passed on into `handed`.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let room = BATCH - self.handed.len();
+        if room == 0 {
+            return Poll::Ready(());
+        }
+        let polled = self.inbox.poll_recv_many(cx, &mut self.handed, room);
+        if polled.is_ready() || !self.handed.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     }
 }
