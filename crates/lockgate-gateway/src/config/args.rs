@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, builder::RangedU64ValueParser};
+use lockgate_tokio::MAX_WORKERS;
 
 use super::{
     LogArgs, MAX_SESSIONS,
@@ -39,6 +40,10 @@ pub struct ProxyArgs {
     /// upstream-pool.redb in the directory that systemd gives (StateDirectory=), else in memory]
     #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = ADDRESSES)]
     pub(super) upstream_pool_table: Option<PathBuf>,
+
+    /// How many threads serve: each takes its share of the devices [default: 1]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_WORKERS)), help_heading = ADDRESSES)]
+    pub(super) workers: Option<u8>,
 
     /// TOML file with any of these options under the same names; flags win, and paths in it are
     /// relative to it

@@ -52,6 +52,8 @@ impl ProxyArgs {
             bind: unless_empty(self.bind, defaults.bind),
             upstream_pool: self.upstream_pool,
             upstream_pool_table,
+            workers: self.workers.unwrap_or(defaults.workers),
+            kernel_steering: defaults.kernel_steering,
             psk: !keys.is_empty(),
             keys,
             certificates,

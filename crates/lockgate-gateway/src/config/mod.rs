@@ -74,6 +74,11 @@ pub struct ProxyOptions {
     pub upstream_pool: Option<PoolNet>,
     /// Where it is remembered who has which (`--upstream-pool-table`); `None`: in memory, until the proxy ends.
     pub upstream_pool_table: Option<PathBuf>,
+    /// How many threads serve (`--workers`), 1 to 64: each with its own sockets and sessions.
+    pub workers: u8,
+    /// Whether the kernel is asked to find the worker by connection ID; otherwise workers hand over to each other. On;
+    /// there is no flag for it.
+    pub kernel_steering: bool,
     /// The key sources; [`crate::keys::open`] opens them.
     pub keys: KeyOptions,
     /// Whether clients with pre-shared keys are served. The command line says so by naming a key source.
@@ -130,6 +135,8 @@ impl ProxyOptions {
             connect,
             upstream_pool: None,
             upstream_pool_table: None,
+            workers: 1,
+            kernel_steering: true,
             keys: KeyOptions::default(),
             psk: true,
             certificates: CertificateOptions::default(),

@@ -63,15 +63,21 @@ impl Limits {
 
     /// How many sessions fit, or the `requested` number (`--max-sessions`).
     pub fn budget(&self, requested: Option<u32>) -> SessionBudget {
-        self.budget_beside(0, requested)
+        self.budget_beside(0, 0, requested)
     }
 
-    /// As [`budget`](Self::budget), with so many key look-ups at once beside the sessions.
-    pub fn budget_beside(&self, lookups: usize, requested: Option<u32>) -> SessionBudget {
+    /// As [`budget`](Self::budget), with so many key look-ups at once and so many more descriptors beside the sessions.
+    pub fn budget_beside(
+        &self,
+        lookups: usize,
+        descriptors: u32,
+        requested: Option<u32>,
+    ) -> SessionBudget {
         let lookups = u32::try_from(lookups).unwrap_or(u32::MAX);
         let reserved = RESERVED_PER_LOOKUP
             .saturating_mul(lookups)
-            .saturating_add(RESERVED);
+            .saturating_add(RESERVED)
+            .saturating_add(descriptors);
         let by_descriptors = u32::try_from(self.descriptors)
             .unwrap_or(u32::MAX)
             .saturating_sub(reserved)

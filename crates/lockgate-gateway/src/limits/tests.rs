@@ -53,7 +53,7 @@ fn look_ups_need_descriptors_too() {
         descriptors: 20_000,
         ports: PORTS,
     };
-    let budget = limits.budget_beside(1024, None);
+    let budget = limits.budget_beside(1024, 0, None);
     assert_eq!(budget.sessions, 20_000 - RESERVED - 3 * 1024);
     assert!(budget.sentence.contains("less 3328 for"), "{budget:?}");
 }

@@ -4,7 +4,7 @@
 //! tests and for programs that embed it.
 //!
 //! ```text
-//! caller's runtime: signals, key look-ups        worker thread: sockets, engine, sessions
+//! caller's runtime: signals, key look-ups        worker threads, each: sockets, engine, sessions
 //! ```
 
 mod options;
@@ -12,13 +12,15 @@ mod signals;
 mod worker;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 pub use self::signals::run;
 use crate::addresses::{AddressTable, PoolError, PoolNet};
@@ -26,12 +28,15 @@ use crate::certificates::{self, CertificateFileError, Certificates};
 use crate::config::{HostPort, ProxyOptions};
 use crate::keys::KeySource;
 use crate::limits::{self, Limits};
-use crate::relay::{Command, KeyLog, Lookups, Policy, PoolSetup};
+use crate::relay::{Command, KeyLog, Lookups, Policy, PoolSetup, Registry, Setup, Shared};
 pub use crate::relay::{Counters, EndReason, FailureReason, SessionInfo, Traffic};
 use worker::{Running, Worker};
 
 /// How long devices are told at the end that it is one.
 pub const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
+
+/// What a worker opens beside its sockets: event queues and what wakes them.
+const DESCRIPTORS_OF_WORKER: u32 = 8;
 
 /// How long one of several addresses of the backend has to say that nobody listens there.
 const PROBE_TIME: Duration = Duration::from_millis(50);
@@ -76,8 +81,8 @@ pub enum ProxyError {
     /// The machine gave us no thread, no event queue, no signals or the like.
     #[error("cannot start: {0}")]
     Start(io::Error),
-    /// The worker ended by itself, which is a bug.
-    #[error("the worker has ended unexpectedly")]
+    /// A worker ended by itself, which is a bug.
+    #[error("a worker has ended unexpectedly")]
     Worker,
     /// A second signal came before all devices were told of the end.
     #[error("stopped at once by a second signal")]
@@ -86,21 +91,21 @@ pub enum ProxyError {
 
 /// A proxy whose sockets are bound and that does not serve yet.
 pub struct Proxy {
-    worker: Worker,
+    workers: Vec<Worker>,
     addresses: Vec<SocketAddr>,
-    commands: mpsc::UnboundedSender<Command>,
+    shared: Arc<Shared>,
     certificates: Option<Arc<Certificates>>,
 }
 
 /// A proxy that serves.
 struct Serving {
-    running: Running,
-    commands: mpsc::UnboundedSender<Command>,
+    running: Vec<Running>,
+    shared: Arc<Shared>,
 }
 
 /// Asks a running [`Proxy`] what it knows.
 #[derive(Clone)]
-pub struct ProxyHandle(mpsc::UnboundedSender<Command>);
+pub struct ProxyHandle(Arc<Shared>);
 
 impl Proxy {
     /// Reads certificates, resolves the backend, raises the limit of open files, binds, and says so in the log. Must be called within a tokio
@@ -116,21 +121,23 @@ impl Proxy {
         };
         let backend = resolve(&options.connect, options.upstream_pool).await?;
         let limits = Limits::raise_and_read();
-        let (pool, budget) = match options.upstream_pool {
+        let (pools, budget) = match options.upstream_pool {
             None => {
                 let lookups = options.keys.limits.concurrency;
-                (None, limits.budget_beside(lookups, options.max_sessions))
+                let more = descriptors_of_workers(options);
+                let budget = limits.budget_beside(lookups, more, options.max_sessions);
+                (Vec::new(), budget)
             }
             Some(net) => {
-                let pool = open_pool(net, options.upstream_pool_table.as_deref(), backend)?;
+                let pools = open_pools(net, options, backend)?;
                 let budget = limits::pool_budget(&net, options.max_sessions);
-                (Some(pool), budget)
+                (pools, budget)
             }
         };
-        let sockets = lockgate_tokio::bind(&options.bind)
+        let steered = options.kernel_steering;
+        let seats = lockgate_tokio::bind_workers(&options.bind, options.workers, steered)
             .map_err(|(address, error)| ProxyError::Bind { address, error })?;
-        let addresses: io::Result<Vec<_>> = sockets.iter().map(UdpSocket::local_addr).collect();
-        let addresses = addresses.map_err(ProxyError::Start)?;
+        let addresses = seats[0].local_addrs().map_err(ProxyError::Start)?;
         let key_log = options.keylog.as_ref().map(|path| {
             KeyLog::open(path).map_err(|error| ProxyError::KeyLog {
                 path: path.clone(),
@@ -147,35 +154,52 @@ impl Proxy {
         } else {
             tracing::info!("{}", budget.sentence);
         }
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let worker = Worker {
-            sockets,
-            endpoint: options::endpoint(options, budget.sessions),
-            policy: Policy {
-                backend,
-                idle_timeout: options.idle_timeout,
-                max_sessions: budget.sessions as usize,
-                replace_same_identity: options.replace_same_identity,
-                client_auth: options.certificates.client_auth,
-                session_cache: (options.session_cache, options.session_lifetime),
-            },
-            pool,
-            certificates: certificates.clone(),
-            lookups: Lookups {
-                keys,
-                runtime: tokio::runtime::Handle::current(),
-                answers: commands.clone(),
-            },
-            commands: receiver,
-            key_log,
-        };
+        let mut endpoint = options::endpoint(options, budget.sessions);
+        if seats.len() > 1 {
+            lockgate_tokio::share_keys(&mut endpoint)?;
+        }
+        let (commands, receivers): (Vec<_>, Vec<_>) =
+            seats.iter().map(|_| mpsc::unbounded_channel()).unzip();
+        let registry = Registry::new(budget.sessions as usize, options.replace_same_identity);
+        let cache = (options.session_cache, options.session_lifetime);
+        let shared = Arc::new(Shared::new(registry, cache, commands));
+        let mut pools = pools.into_iter();
+        let mut workers = Vec::new();
+        for ((number, seat), commands) in (0..).zip(seats).zip(receivers) {
+            let key_log = key_log.as_ref().map(KeyLog::try_clone).transpose();
+            let relay = Setup {
+                worker: number,
+                policy: Policy {
+                    backend,
+                    idle_timeout: options.idle_timeout,
+                    replace_same_identity: options.replace_same_identity,
+                    client_auth: options.certificates.client_auth,
+                },
+                pool: pools.next(),
+                certificates: certificates.clone(),
+                lookups: Lookups {
+                    keys: Arc::clone(&keys),
+                    runtime: tokio::runtime::Handle::current(),
+                    answers: shared.workers[usize::from(number)].clone(),
+                },
+                commands,
+                key_log: key_log.map_err(ProxyError::Start)?,
+                shared: Arc::clone(&shared),
+            };
+            workers.push(Worker {
+                seat,
+                endpoint: endpoint.clone(),
+                relay,
+            });
+        }
+        let several = (workers.len() > 1).then_some(workers.len());
         for address in &addresses {
-            tracing::info!(%address, backend = %options.connect, resolved = %backend, "listening");
+            tracing::info!(%address, backend = %options.connect, resolved = %backend, workers = several, "listening");
         }
         Ok(Self {
-            worker,
+            workers,
             addresses,
-            commands,
+            shared,
             certificates,
         })
     }
@@ -192,7 +216,7 @@ impl Proxy {
 
     /// For asking while it serves.
     pub fn handle(&self) -> ProxyHandle {
-        ProxyHandle(self.commands.clone())
+        ProxyHandle(Arc::clone(&self.shared))
     }
 
     /// Serves until `shutdown` completes, then tells all devices, for at most [`SHUTDOWN_TIME`], and returns the numbers.
@@ -200,54 +224,90 @@ impl Proxy {
         self.start().await?.until(shutdown).await
     }
 
-    /// Starts the worker; when this returns, devices are answered.
+    /// Starts the workers; when this returns, devices are answered.
     async fn start(self) -> Result<Serving, ProxyError> {
-        Ok(Serving {
-            running: self.worker.start().await?,
-            commands: self.commands,
-        })
+        let mut serving = Serving {
+            running: Vec::new(),
+            shared: self.shared,
+        };
+        for worker in self.workers {
+            match worker.start().await {
+                Ok(running) => serving.running.push(running),
+                Err(error) => {
+                    // Those that have started.
+                    serving.shared.stop();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(serving)
     }
 }
 
 impl Serving {
     /// Serves on until `shutdown` completes, see [`Proxy::serve`].
     async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Counters, ProxyError> {
-        let mut ended = self.running.ended;
-        let ended = tokio::select! {
-            ended = &mut ended => ended,
-            () = shutdown => {
-                // When it is gone already, its result is there.
-                let _ = self.commands.send(Command::Stop);
-                ended.await
+        let mut running = JoinSet::new();
+        for worker in self.running {
+            running.spawn(worker.ended);
+        }
+        let mut shutdown = pin!(shutdown);
+        let (mut stopping, mut failed) = (false, None);
+        let mut sum = Counters::default();
+        loop {
+            tokio::select! {
+                ended = running.join_next() => match ended {
+                    None => return failed.map_or(Ok(sum), Err),
+                    Some(Ok(Ok(Ok(counters)))) => sum.add(&counters),
+                    Some(Ok(Ok(Err(error)))) => failed = failed.or(Some(error)),
+                    Some(_) => failed = failed.or(Some(ProxyError::Worker)),
+                },
+                () = &mut shutdown, if !stopping => {}
             }
-        };
-        ended.map_err(|_| ProxyError::Worker)?
+            // One that has ended by itself takes the others with it: without it, its devices would reach them in vain.
+            if !stopping {
+                stopping = true;
+                self.shared.stop();
+            }
+        }
     }
 }
 
 impl ProxyHandle {
-    /// The numbers until now; `None` when the proxy does not serve any more.
+    /// The numbers until now, of all workers together; `None` when the proxy does not serve any more.
     pub async fn counters(&self) -> Option<Counters> {
-        let (to, answer) = oneshot::channel();
-        self.0.send(Command::Counters(to)).ok()?;
-        answer.await.ok()
+        let mut sum = Counters::default();
+        for worker in &self.0.workers {
+            let (to, answer) = oneshot::channel();
+            worker.send(Command::Counters(to)).ok()?;
+            sum.add(&answer.await.ok()?);
+        }
+        Some(sum)
     }
 
     /// The newest session of `identity`; `None` when there is none, or when the proxy does not serve any more.
     pub async fn session(&self, identity: &[u8]) -> Option<SessionInfo> {
+        let place = self.0.registry.place_of(identity)?;
         let (to, answer) = oneshot::channel();
-        let identity = identity.into();
-        self.0.send(Command::Session { identity, to }).ok()?;
+        let worker = self.0.workers.get(usize::from(place.worker))?;
+        worker.send(Command::Session { place, to }).ok()?;
         answer.await.ok()?
     }
 }
 
-/// What is between a network of addresses and a worker that uses it.
-fn open_pool(
+/// How many descriptors the workers need beside those of one.
+fn descriptors_of_workers(options: &ProxyOptions) -> u32 {
+    let each = DESCRIPTORS_OF_WORKER + options.bind.len() as u32;
+    u32::from(options.workers - 1) * each
+}
+
+/// What is between a network of addresses and the workers that use it.
+fn open_pools(
     net: PoolNet,
-    table: Option<&Path>,
+    options: &ProxyOptions,
     backend: SocketAddr,
-) -> Result<PoolSetup, PoolError> {
+) -> Result<Vec<PoolSetup>, PoolError> {
+    let table = options.upstream_pool_table.as_deref();
     let network = net.network();
     let table = match table {
         _ if net.is_ipv6() => None,
@@ -263,7 +323,7 @@ fn open_pool(
             Some(AddressTable::in_memory(net))
         }
     };
-    PoolSetup::open(net, table.map(Arc::new), backend)
+    PoolSetup::open(net, table.map(Arc::new).as_ref(), backend, options.workers)
 }
 
 /// The address of the backend to use, one that can be talked to from `pool`, if there is one.
@@ -326,6 +386,8 @@ async fn refuses(backend: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
     use crate::keys::StaticKeys;
 

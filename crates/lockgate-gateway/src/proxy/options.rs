@@ -4,8 +4,9 @@ use lockgate_dtls::{CidConfig, CipherSuite, Config, EndpointConfig, SuiteList};
 
 use crate::config::{MAX_SESSIONS, ProxyOptions};
 
-/// What the engine goes by, for a proxy of so many sessions.
+/// What the engine of each worker goes by, for a proxy of so many sessions.
 pub(super) fn endpoint(options: &ProxyOptions, sessions: u32) -> EndpointConfig {
+    let workers = u32::from(options.workers);
     let suites: Vec<_> = options
         .cipher_suites
         .iter()
@@ -29,14 +30,15 @@ pub(super) fn endpoint(options: &ProxyOptions, sessions: u32) -> EndpointConfig 
     };
     EndpointConfig {
         config,
-        // Handshakes need places of their own: with all sessions taken, a device must be able to replace its own.
+        // The sessions may all come to one worker. Handshakes need places of their own: with all sessions taken, a device must be able to replace its own.
         max_connections: sessions
             .saturating_add(options.max_half_open)
             .min(MAX_SESSIONS),
         // A ticket holds for one to two of these.
         ticket_lifetime: options.session_lifetime / 2,
-        max_half_open: options.max_half_open,
-        max_half_open_per_address: options.max_half_open_per_address,
+        // The kernel spreads what comes from one address over the workers as well, by its port.
+        max_half_open: options.max_half_open.div_ceil(workers),
+        max_half_open_per_address: options.max_half_open_per_address.div_ceil(workers),
         ..EndpointConfig::default()
     }
 }

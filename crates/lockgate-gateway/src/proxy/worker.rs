@@ -1,31 +1,22 @@
 //! One worker: a thread with a runtime, an engine and sessions of its own.
 //!
-//! There is one now. Several will be several of these, each with sockets of its own on the same addresses.
+//! Several are several of these, each with sockets of its own on the same addresses.
 
-use std::net::UdpSocket;
-use std::sync::Arc;
 use std::thread;
 
 use lockgate_dtls::EndpointConfig;
-use lockgate_tokio::{Driver, DriverError};
+use lockgate_tokio::{Driver, DriverError, Seat};
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Counters, ProxyError, SHUTDOWN_TIME};
-use crate::certificates::Certificates;
-use crate::relay::{Command, KeyLog, Lookups, Policy, PoolSetup, Relay};
+use crate::relay::{Relay, Setup};
 
 /// What a worker starts with.
 pub(super) struct Worker {
-    pub(super) sockets: Vec<UdpSocket>,
+    pub(super) seat: Seat,
     pub(super) endpoint: EndpointConfig,
-    pub(super) policy: Policy,
-    /// The way to the backend, if it is not a socket per session.
-    pub(super) pool: Option<PoolSetup>,
-    pub(super) lookups: Lookups,
-    pub(super) certificates: Option<Arc<Certificates>>,
-    pub(super) commands: mpsc::UnboundedReceiver<Command>,
-    pub(super) key_log: Option<KeyLog>,
+    pub(super) relay: Setup,
 }
 
 /// How a worker ended.
@@ -43,13 +34,14 @@ impl Worker {
         let (ready, started) = oneshot::channel();
         // Tests give each thread a log of its own.
         let log = tracing::dispatcher::get_default(Clone::clone);
+        let number = self.relay.worker;
         let run = move || {
             let ended = tracing::dispatcher::with_default(&log, || self.run(ready));
             // The proxy may have been dropped.
             let _ = done.send(ended);
         };
         thread::Builder::new()
-            .name("worker-0".into())
+            .name(format!("worker-{number}"))
             .spawn(run)
             .map_err(ProxyError::Start)?;
         if started.await.is_err() {
@@ -71,16 +63,8 @@ impl Worker {
     }
 
     async fn serve(self, ready: oneshot::Sender<()>) -> Ended {
-        let relay = Relay::new(
-            self.policy,
-            self.pool,
-            self.lookups,
-            self.certificates,
-            self.commands,
-            self.key_log,
-        )
-        .map_err(ProxyError::Start)?;
-        let mut driver = match Driver::new(self.sockets, self.endpoint, relay) {
+        let relay = Relay::new(self.relay).map_err(ProxyError::Start)?;
+        let mut driver = match Driver::at(self.seat, self.endpoint, relay) {
             Ok(driver) => driver,
             Err(DriverError::Config(error)) => return Err(error.into()),
             Err(error) => return Err(ProxyError::Start(std::io::Error::other(error))),

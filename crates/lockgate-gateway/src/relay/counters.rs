@@ -66,6 +66,58 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Adds what another worker has counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        // All of them, or this does not compile.
+        let Self {
+            sessions,
+            handshakes_completed,
+            handshakes_resumed,
+            resumptions_refused,
+            handshakes_failed,
+            sessions_ended,
+            address_changes,
+            slow_key_lookups,
+            to_backend,
+            to_devices,
+            lost_to_backend,
+            too_large_for_device,
+            lost_to_devices,
+            backend_refused,
+            backend_errors,
+            unlogged_failures,
+            pool_strangers,
+            pool_no_session,
+            io,
+        } = self;
+        let sums = [
+            (sessions, other.sessions),
+            (handshakes_completed, other.handshakes_completed),
+            (handshakes_resumed, other.handshakes_resumed),
+            (resumptions_refused, other.resumptions_refused),
+            (address_changes, other.address_changes),
+            (slow_key_lookups, other.slow_key_lookups),
+            (&mut to_backend.datagrams, other.to_backend.datagrams),
+            (&mut to_backend.bytes, other.to_backend.bytes),
+            (&mut to_devices.datagrams, other.to_devices.datagrams),
+            (&mut to_devices.bytes, other.to_devices.bytes),
+            (lost_to_backend, other.lost_to_backend),
+            (too_large_for_device, other.too_large_for_device),
+            (lost_to_devices, other.lost_to_devices),
+            (backend_refused, other.backend_refused),
+            (backend_errors, other.backend_errors),
+            (unlogged_failures, other.unlogged_failures),
+            (pool_strangers, other.pool_strangers),
+            (pool_no_session, other.pool_no_session),
+        ];
+        let failed = handshakes_failed.iter_mut().zip(other.handshakes_failed);
+        let ended = sessions_ended.iter_mut().zip(other.sessions_ended);
+        for (sum, more) in sums.into_iter().chain(failed).chain(ended) {
+            *sum += more;
+        }
+        io.add(&other.io);
+    }
+
     /// How many handshakes failed for `reason`.
     pub const fn failed(&self, reason: FailureReason) -> u64 {
         self.handshakes_failed[reason as usize]
@@ -120,6 +172,8 @@ impl fmt::Display for Counters {
             ("send_errors", self.io.send_errors),
             ("send_blocked", self.io.send_blocked),
             ("stateless_replies", self.io.stateless_replies),
+            ("handed_over", self.io.handed_over),
+            ("hand_over_dropped", self.io.hand_over_dropped),
         ];
         for (name, value) in named {
             write!(f, " {name}={value}")?;

@@ -25,17 +25,20 @@ pub(crate) type Signature = Result<Box<[u8]>, CryptoError>;
 
 /// Makes signatures that take long, beside the worker.
 pub(super) struct Signers {
-    /// Bounds how many are made at once: a flood of handshakes must leave the worker its share of the machine.
+    /// Bounds how many are made at once, for all workers ([`Shared::signatures`](super::Shared)).
     places: Arc<Semaphore>,
     runtime: Handle,
     answers: mpsc::UnboundedSender<Command>,
 }
 
 impl Signers {
-    pub(super) fn new(runtime: Handle, answers: mpsc::UnboundedSender<Command>) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    pub(super) const fn new(
+        places: Arc<Semaphore>,
+        runtime: Handle,
+        answers: mpsc::UnboundedSender<Command>,
+    ) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
+            places,
             runtime,
             answers,
         }

@@ -10,9 +10,10 @@ use super::counters::Traffic;
 use super::credentials::Shown;
 use super::identity::Identity;
 use super::lookup::Lookup;
+use super::registry::Place;
 use super::sessions::{Entry, Handshake, Session};
 use super::upstream::NoUpstream;
-use super::{Answer, EndReason, FailureReason, Relay};
+use super::{Answer, Command, EndReason, FailureReason, Relay};
 
 impl Relay {
     /// The client has said who it is, and the engine wants its key.
@@ -96,7 +97,7 @@ impl Relay {
         };
         let identity = handshake.identity.clone();
         // It has proved who it is, so it may learn whether it has a place.
-        if self.is_full_for(&identity) {
+        if !self.shared.registry.enter(&identity) {
             let why = "there are as many as there may be";
             return self.turn_away(io, connection, &handshake, EndReason::TooManySessions, why);
         }
@@ -109,20 +110,17 @@ impl Relay {
         let (local, upstream) = match upstream {
             Ok(upstream) => upstream,
             Err(NoUpstream::Yet) => {
+                self.shared.registry.leave();
                 // What the device sends meanwhile is lost.
                 self.sessions.put_back(handshake);
                 self.without_address.push(connection);
                 return;
             }
             Err(NoUpstream::TurnedAway { reason, why }) => {
+                self.shared.registry.leave();
                 return self.turn_away(io, connection, &handshake, reason, why);
             }
         };
-        if self.policy.replace_same_identity
-            && let Some(older) = self.sessions.of_identity(&identity)
-        {
-            self.end(io, older, EndReason::Replaced);
-        }
         let now = io.now();
         if let Some(idle_timeout) = self.policy.idle_timeout
             && self.sessions.established() == 0
@@ -156,7 +154,20 @@ impl Relay {
             upstream = %local,
             "session started"
         );
-        self.sessions.establish(session);
+        if let Some(older) = self.sessions.establish(session) {
+            self.replace(io, older);
+        }
+    }
+
+    /// Ends a session that a newer one has taken the place of.
+    fn replace(&mut self, io: &mut Io, older: Place) {
+        if older.worker == self.worker {
+            return self.end(io, older.connection, EndReason::Replaced);
+        }
+        if let Some(other) = self.shared.workers.get(usize::from(older.worker)) {
+            // When that worker is gone, so is the session.
+            let _ = other.send(Command::Replace(older.connection));
+        }
     }
 
     /// The device has moved.
@@ -213,14 +224,6 @@ impl Relay {
         let index = session.connection.index();
         self.upstreams
             .release(&session.upstream, index, &session.identity);
-    }
-
-    /// Whether there is no room for a session of `identity`. One that takes an older one's place always has room, or a
-    /// device that restarts could not come back.
-    fn is_full_for(&self, identity: &Identity) -> bool {
-        let replaces =
-            self.policy.replace_same_identity && self.sessions.of_identity(identity).is_some();
-        !replaces && self.sessions.established() >= self.policy.max_sessions
     }
 
     /// Ends a session that has not begun.

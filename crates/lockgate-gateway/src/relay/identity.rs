@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use lockgate_dtls::PeerIdentity;
 use lockgate_dtls::config::MAX_PEER_NAME_LEN;
@@ -15,7 +15,7 @@ use crate::keys::escaped;
 
 /// A device's identity. Each kind has names of its own: a certificate never stands for a pre-shared key.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Identity(Option<Rc<Known>>);
+pub(super) struct Identity(Option<Arc<Known>>);
 
 #[derive(Debug)]
 enum Known {
@@ -26,13 +26,13 @@ enum Known {
 impl Identity {
     /// Names a pre-shared key.
     pub(super) fn psk(identity: &[u8]) -> Self {
-        Self(Some(Rc::new(Known::Psk(identity.into()))))
+        Self(Some(Arc::new(Known::Psk(identity.into()))))
     }
 
     /// Named by a certificate or an allow list.
     pub(super) fn certificate(name: &str, key: KeyHash) -> Self {
         let name = name.into();
-        Self(Some(Rc::new(Known::Certificate { name, key })))
+        Self(Some(Arc::new(Known::Certificate { name, key })))
     }
 
     /// Whether it is nobody in particular.

@@ -9,7 +9,7 @@ use std::path::Path;
 use lockgate_dtls::KeyLogEntry;
 use zeroize::Zeroizing;
 
-/// The file. Written in place by the worker: it is a tool for looking into a problem, not for service.
+/// The file. Written in place by the workers: it is a tool for looking into a problem, not for service.
 pub(crate) struct KeyLog {
     file: File,
     failed: bool,
@@ -26,6 +26,14 @@ impl KeyLog {
         Ok(Self {
             file,
             failed: false,
+        })
+    }
+
+    /// The same file for another worker.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            file: self.file.try_clone()?,
+            failed: self.failed,
         })
     }
 

@@ -18,9 +18,11 @@ mod keylog;
 mod log_limit;
 mod lookup;
 mod reason;
+mod registry;
 mod resumption;
 mod session_cache;
 mod sessions;
+mod shared;
 mod upstream;
 
 use std::io;
@@ -38,6 +40,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::keylog::KeyLog;
 pub(crate) use self::lookup::{Answer, Lookups};
+pub(crate) use self::registry::Registry;
+pub(crate) use self::shared::Shared;
 pub(crate) use self::upstream::{PoolSetup, has_route};
 pub use self::{
     counters::{Counters, Traffic},
@@ -46,9 +50,8 @@ pub use self::{
 use crate::certificates::Certificates;
 use backend::BackendLog;
 use credentials::{Signature, Signers};
-use identity::Identity;
 use log_limit::LogLimit;
-use session_cache::SessionCache;
+use registry::Place;
 use sessions::{Entry, Sessions};
 use upstream::{FromBackend, Upstream, Upstreams};
 
@@ -73,14 +76,16 @@ pub(crate) enum Command {
         /// What came of it.
         signature: Signature,
     },
+    /// A session has begun at another worker that takes the place of this one.
+    Replace(ConnectionHandle),
     /// Addresses of the pool that sessions wait for have been claimed, or cannot be.
     Addresses,
     /// Tell the numbers.
     Counters(oneshot::Sender<Counters>),
-    /// Tell what is known of an identity's session.
+    /// Tell what is known of a session.
     Session {
-        /// Whose.
-        identity: Box<[u8]>,
+        /// Which.
+        place: Place,
         /// Where to.
         to: oneshot::Sender<Option<SessionInfo>>,
     },
@@ -110,19 +115,30 @@ pub(crate) struct Policy {
     pub(crate) backend: SocketAddr,
     /// After how much silence of its device a session ends.
     pub(crate) idle_timeout: Option<Duration>,
-    /// How many sessions there may be.
-    pub(crate) max_sessions: usize,
     /// Whether a new session ends the older one of its identity.
     pub(crate) replace_same_identity: bool,
     /// Whether clients show a certificate or raw public key.
     pub(crate) client_auth: ClientAuth,
-    /// How many sessions are kept for resumption by their ID, and for how long.
-    pub(crate) session_cache: (usize, Duration),
+}
+
+/// What a worker's [`Relay`] is made with.
+pub(crate) struct Setup {
+    /// Its number.
+    pub(crate) worker: u8,
+    pub(crate) policy: Policy,
+    pub(crate) pool: Option<PoolSetup>,
+    pub(crate) lookups: Lookups,
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) key_log: Option<KeyLog>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// The service behind one worker's sockets.
 pub(crate) struct Relay {
+    worker: u8,
     policy: Policy,
+    shared: Arc<Shared>,
     sessions: Sessions,
     upstreams: Upstreams,
     /// Whose session begins when the pool has claimed an address for it. A few, for a few milliseconds.
@@ -130,7 +146,6 @@ pub(crate) struct Relay {
     lookups: Lookups,
     signers: Signers,
     certificates: Option<Arc<Certificates>>,
-    session_cache: SessionCache,
     commands: mpsc::UnboundedReceiver<Command>,
     /// Taken from `commands` while polling for readiness.
     next_command: Option<Command>,
@@ -146,15 +161,17 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// Must be called within the worker's tokio runtime.
-    pub(crate) fn new(
-        policy: Policy,
-        pool: Option<PoolSetup>,
-        lookups: Lookups,
-        certificates: Option<Arc<Certificates>>,
-        commands: mpsc::UnboundedReceiver<Command>,
-        key_log: Option<KeyLog>,
-    ) -> io::Result<Self> {
-        let (capacity, lifetime) = policy.session_cache;
+    pub(crate) fn new(setup: Setup) -> io::Result<Self> {
+        let Setup {
+            worker,
+            policy,
+            pool,
+            lookups,
+            certificates,
+            commands,
+            key_log,
+            shared,
+        } = setup;
         if let Some(pool) = &pool {
             let commands = lookups.answers.clone();
             // There is nothing to wake when the worker is gone.
@@ -162,11 +179,16 @@ impl Relay {
         }
         let upstreams = Upstreams::new(policy.backend, pool, policy.replace_same_identity)?;
         Ok(Self {
+            worker,
             policy,
-            signers: Signers::new(lookups.runtime.clone(), lookups.answers.clone()),
+            signers: Signers::new(
+                Arc::clone(&shared.signatures),
+                lookups.runtime.clone(),
+                lookups.answers.clone(),
+            ),
             certificates,
-            session_cache: SessionCache::new(capacity, lifetime),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(worker, Arc::clone(&shared.registry)),
+            shared,
             upstreams,
             without_address: Vec::new(),
             lookups,
@@ -189,9 +211,8 @@ impl Relay {
         counters
     }
 
-    fn session_info(&mut self, identity: &[u8]) -> Option<SessionInfo> {
-        let connection = self.sessions.of_identity(&Identity::psk(identity))?;
-        let session = self.sessions.session(connection)?;
+    fn session_info(&mut self, place: Place) -> Option<SessionInfo> {
+        let session = self.sessions.session(place.connection)?;
         Some(SessionInfo {
             peer: session.path.peer(),
             cipher_suite: session.suite,
@@ -295,6 +316,7 @@ impl Relay {
                 connection,
                 signature,
             } => self.on_signature(io, connection, signature),
+            Command::Replace(connection) => self.end(io, connection, EndReason::Replaced),
             Command::Addresses => {
                 for connection in std::mem::take(&mut self.without_address) {
                     self.start_session(io, connection);
@@ -304,8 +326,8 @@ impl Relay {
                 // Whoever asked may have gone.
                 let _ = to.send(self.counters(io));
             }
-            Command::Session { identity, to } => {
-                let _ = to.send(self.session_info(&identity));
+            Command::Session { place, to } => {
+                let _ = to.send(self.session_info(place));
             }
             Command::Stop => return ControlFlow::Break(()),
         }
@@ -373,7 +395,7 @@ impl Service for Relay {
             Event::SignatureRequested => self.on_signature_requested(io, connection),
             Event::PeerCertificate => self.on_peer_certificate(io, connection),
             Event::ResumptionRequested => self.on_resumption_requested(io, connection),
-            Event::NewSession(session) => self.session_cache.insert(io.now(), session),
+            Event::NewSession(session) => self.shared.session_cache().insert(io.now(), session),
         }
     }
 

@@ -34,10 +34,13 @@ impl Relay {
         let now = io.now();
         let (claim, session) = match io.endpoint().resumption_request(connection) {
             Some(ResumptionRequest::Known(peer)) => (Claim::from(peer), None),
-            Some(ResumptionRequest::SessionId(id)) => match self.session_cache.get(now, id) {
-                Some(session) => (Claim::from(session.peer()), Some(session)),
-                None => return self.answer_resumption(io, connection, None, None),
-            },
+            Some(ResumptionRequest::SessionId(id)) => {
+                let kept = self.shared.session_cache().get(now, id);
+                let Some(session) = kept else {
+                    return self.answer_resumption(io, connection, None, None);
+                };
+                (Claim::from(session.peer()), Some(session))
+            }
             None => return,
         };
         let mut resuming = Resuming { session, key: None };
@@ -139,7 +142,7 @@ impl Relay {
                 if let Some(resuming) = resuming {
                     debug!(peer = %handshake.path.peer(), "an earlier session may not go on");
                     if let Some(session) = resuming.session {
-                        self.session_cache.remove(session.id());
+                        self.shared.session_cache().remove(session.id());
                     }
                 }
                 io.endpoint().refuse_resumption(now, connection)

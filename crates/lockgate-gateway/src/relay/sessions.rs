@@ -1,6 +1,5 @@
 //! Who is connected: one entry for each of the engine's connections, found by its index.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use lockgate_dtls::{CipherSuite, ConnectionHandle, Instant, OwnCid};
@@ -11,6 +10,7 @@ use tokio::task::AbortHandle;
 use super::counters::Traffic;
 use super::identity::Identity;
 use super::reason::{EndReason, FailureReason};
+use super::registry::{Place, Registry};
 use super::resumption::Resuming;
 use super::upstream::Upstream;
 use crate::certificates::Own;
@@ -79,17 +79,28 @@ impl Entry {
     }
 }
 
-/// All handshakes and sessions.
-#[derive(Default)]
+/// All handshakes and sessions of a worker.
 pub(super) struct Sessions {
     entries: Vec<Entry>,
-    by_identity: HashMap<Identity, ConnectionHandle>,
+    worker: u8,
+    /// With those of other workers.
+    registry: Arc<Registry>,
     established: usize,
     /// Where the search for silent sessions goes on.
     cursor: usize,
 }
 
 impl Sessions {
+    pub(super) const fn new(worker: u8, registry: Arc<Registry>) -> Self {
+        Self {
+            entries: Vec::new(),
+            worker,
+            registry,
+            established: 0,
+            cursor: 0,
+        }
+    }
+
     /// How many sessions there are, handshakes not counted.
     pub(super) const fn established(&self) -> usize {
         self.established
@@ -156,21 +167,22 @@ impl Sessions {
         }
     }
 
-    /// The live session of an identity; nobody has none.
-    pub(super) fn of_identity(&self, identity: &Identity) -> Option<ConnectionHandle> {
-        self.by_identity.get(identity).copied()
+    /// A handshake has become a session, for which there was [room](Registry::enter). The identity now means this one;
+    /// returns the older one that it replaces.
+    pub(super) fn establish(&mut self, session: Session) -> Option<Place> {
+        let place = self.place(session.connection);
+        // A handshake had this entry.
+        let entry = self.entries.get_mut(session.connection.index())?;
+        let older = self.registry.begin(&session.identity, place);
+        *entry = Entry::Session(Box::new(session));
+        self.established += 1;
+        older
     }
 
-    /// A handshake has become a session. The identity now means this one.
-    pub(super) fn establish(&mut self, session: Session) {
-        let connection = session.connection;
-        if !session.identity.is_anonymous() {
-            self.by_identity
-                .insert(session.identity.clone(), connection);
-        }
-        if let Some(entry) = self.entries.get_mut(connection.index()) {
-            *entry = Entry::Session(Box::new(session));
-            self.established += 1;
+    const fn place(&self, connection: ConnectionHandle) -> Place {
+        Place {
+            worker: self.worker,
+            connection,
         }
     }
 
@@ -185,9 +197,7 @@ impl Sessions {
         let entry = std::mem::replace(entry, Entry::Vacant);
         if let Entry::Session(session) = &entry {
             self.established -= 1;
-            if self.by_identity.get(&session.identity) == Some(&connection) {
-                self.by_identity.remove(&session.identity);
-            }
+            self.registry.end(&session.identity, self.place(connection));
         }
         entry
     }

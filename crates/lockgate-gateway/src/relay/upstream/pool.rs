@@ -33,20 +33,25 @@ pub(crate) struct PoolSetup {
 }
 
 impl PoolSetup {
-    /// Checks that the network is ours, and binds. `table` is for an IPv4 network.
+    /// Checks that the network is ours, and binds a socket for each of `workers`. `table` is for an IPv4 network.
     pub(crate) fn open(
         net: PoolNet,
-        table: Option<Arc<AddressTable>>,
+        table: Option<&Arc<AddressTable>>,
         backend: SocketAddr,
-    ) -> Result<Self, PoolError> {
+        workers: u8,
+    ) -> Result<Vec<Self>, PoolError> {
         net.suits(backend)
             .map_err(|why| PoolError::Backend { net, why })?;
         if !net.is_local() {
             return Err(PoolError::NotLocal { net });
         }
-        let socket = pool_socket::bind(net.is_ipv6(), net.port())
-            .map_err(|error| PoolError::Bind { net, error })?;
-        Ok(Self { net, socket, table })
+        let setup = |_| {
+            let socket = pool_socket::bind(net.is_ipv6(), net.port())
+                .map_err(|error| PoolError::Bind { net, error })?;
+            let table = table.cloned();
+            Ok(Self { net, socket, table })
+        };
+        (0..workers).map(setup).collect()
     }
 
     /// Calls `wake` when sessions that got no address [yet](NoUpstream::Yet) may ask again.
