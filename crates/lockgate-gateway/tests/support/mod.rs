@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lockgate_gateway::config::{HostPort, ProxyOptions};
 use lockgate_gateway::keys::{KeySource, Psk, StaticKeys};
-use lockgate_gateway::proxy::{Counters, Proxy, ProxyError, ProxyHandle};
+use lockgate_gateway::proxy::{Counters, Proxy, ProxyError, ProxyHandle, SessionInfo};
 use lockgate_tokio::{Client, ClientError, ClientOptions};
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
@@ -40,6 +40,11 @@ pub(crate) fn options(backend: SocketAddr) -> ProxyOptions {
     let mut options = ProxyOptions::new(backend);
     options.bind = vec![LOOPBACK];
     options.handshake_timeout = Duration::from_millis(500);
+    // The tests of other files stand in `workers.rs` again.
+    if module_path!().starts_with("workers::") {
+        options.workers = 3;
+        options.kernel_steering = !module_path!().contains("hand_over");
+    }
     options
 }
 
@@ -84,6 +89,10 @@ impl Gateway {
     /// In front of an echo, with the keys of everybody.
     pub(crate) async fn with_echo() -> Self {
         Self::start(&options(echo_backend().await), keys()).await
+    }
+
+    pub(crate) async fn session(&self, identity: &[u8]) -> Option<SessionInfo> {
+        self.handle.session(identity).await
     }
 
     pub(crate) async fn counters(&self) -> Counters {
