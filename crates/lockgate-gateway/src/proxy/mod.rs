@@ -116,14 +116,15 @@ impl Proxy {
         };
         let backend = resolve(&options.connect, options.upstream_pool).await?;
         let limits = Limits::raise_and_read();
+        let requested = options.max_sessions;
         let (pool, budget) = match options.upstream_pool {
             None => {
                 let lookups = options.keys.limits.concurrency;
-                (None, limits.budget_beside(lookups, options.max_sessions))
+                (None, limits.budget_beside(lookups, requested))
             }
             Some(net) => {
                 let pool = open_pool(net, options.upstream_pool_table.as_deref(), backend)?;
-                let budget = limits::pool_budget(&net, options.max_sessions);
+                let budget = limits::pool_budget(&net, requested);
                 (Some(pool), budget)
             }
         };
@@ -154,7 +155,11 @@ impl Proxy {
             policy: Policy {
                 backend,
                 idle_timeout: options.idle_timeout,
-                max_sessions: budget.sessions as usize,
+                // A full pool says so itself, and what to do.
+                max_sessions: match (&pool, requested) {
+                    (Some(_), None) => usize::MAX,
+                    _ => budget.sessions as usize,
+                },
                 replace_same_identity: options.replace_same_identity,
                 client_auth: options.certificates.client_auth,
                 session_cache: (options.session_cache, options.session_lifetime),
