@@ -192,6 +192,17 @@ impl Exchanged {
     }
 }
 
+/// What became of a storm.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stormed {
+    /// How often all sessions were dropped and made again.
+    pub rounds: u64,
+    /// The handshakes of all rounds together.
+    pub handshakes: Handshakes,
+    /// How long each round took, in microseconds when serialized.
+    pub round_us: Times,
+}
+
 /// What [`Fleet::probe`](crate::Fleet::probe) found.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Probed {

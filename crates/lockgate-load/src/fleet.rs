@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::CidConfig;
@@ -10,11 +11,11 @@ use lockgate_dtls::{AddressPolicy, CipherSuite, Config, Endpoint, EndpointConfig
 
 use crate::connecting::{self, Pace};
 use crate::exchange::{self, Phase};
-use crate::figures::{Exchanged, Handshakes, Probed};
+use crate::figures::{Exchanged, Handshakes, Probed, Stormed};
 use crate::keys::Keys;
 use crate::probe;
 use crate::sockets::{Sockets, Sources};
-use crate::turn::{Core, Session, State, Watch, engine_time};
+use crate::turn::{Core, Progress, Session, State, Watch, engine_time};
 
 /// How a fleet is made.
 #[derive(Clone, Debug)]
@@ -24,7 +25,8 @@ pub struct FleetOptions {
     /// Where datagrams come from. Default a socket for each device.
     pub sources: Sources,
     /// What handshakes and sessions go by. Default: the engine's, and as devices do, the server's connection IDs are used
-    /// and none are asked for ourselves.
+    /// and none are asked for ourselves. With [`Config::resumption`] every device goes on with its newest session when it
+    /// connects again.
     pub config: Config,
     /// The host name to ask for (RFC 6066), or empty. Default empty.
     pub server_name: Vec<u8>,
@@ -150,6 +152,41 @@ impl Fleet {
         for n in 0..self.core.sessions.len() as u32 {
             self.core.forget(n);
         }
+    }
+
+    /// Has all devices lose power together and come back, again and again until `duration` has passed: forgets all
+    /// sessions and makes them anew. The last round is finished.
+    pub fn storm(
+        &mut self,
+        pace: Pace,
+        duration: Duration,
+        watch: &mut Watch<'_>,
+    ) -> io::Result<Stormed> {
+        let total = self.core.sessions.len() as u32;
+        let start = Instant::now();
+        let mut seen = Stormed::default();
+        let mut stopped = false;
+        while !stopped && start.elapsed() < duration {
+            self.forget_all();
+            let before = seen.handshakes.completed;
+            let failed = seen.handshakes.failed.total();
+            let round = self.connect(total, pace, &mut |progress| {
+                let flow = watch(&Progress {
+                    elapsed: start.elapsed(),
+                    completed: before + progress.completed,
+                    failed: failed + progress.failed,
+                    ..*progress
+                });
+                stopped = flow == ControlFlow::Break(());
+                flow
+            })?;
+            seen.rounds += 1;
+            seen.round_us.record(exchange::nanos(round.elapsed));
+            // A server that lets nobody in any more is left alone.
+            stopped |= round.completed == 0;
+            seen.handshakes.add(&round);
+        }
+        Ok(seen)
     }
 
     /// Runs one phase of traffic on all sessions that there are.

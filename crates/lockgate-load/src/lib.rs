@@ -44,7 +44,7 @@ mod wheel;
 
 pub use connecting::Pace;
 pub use exchange::{Expect, Pattern, Phase, Sizes};
-pub use figures::{Exchanged, Handshakes, Probed, Reasons, Times};
+pub use figures::{Exchanged, Handshakes, Probed, Reasons, Stormed, Times};
 pub use fleet::{Agreed, Fleet, FleetOptions};
 pub use keys::{Key, Keys};
 pub use lockgate_dtls as dtls;

@@ -8,8 +8,8 @@ use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::wire::AlertDescription;
 use lockgate_dtls::{
-    Address, CloseReason, ConnectionHandle, Datagram, Endpoint, Event, Instant as EngineInstant,
-    MAX_ADDRESS_LEN, Received,
+    Address, ApiError, CloseReason, ConnectionHandle, Datagram, Endpoint, Event,
+    Instant as EngineInstant, MAX_ADDRESS_LEN, Received, Session as Resumable,
 };
 
 use crate::keys::Keys;
@@ -106,6 +106,8 @@ pub(crate) struct Core {
     pub(crate) sessions: Vec<Session>,
     /// Which session has which place of the engine's table.
     by_place: Vec<u32>,
+    /// What each device can go on with, where it shall: its newest session.
+    resumable: Vec<Option<Resumable>>,
     /// How many sessions there are.
     pub(crate) up: u32,
     pub(crate) under_way: u32,
@@ -137,6 +139,7 @@ impl Core {
             sockets,
             sessions: Vec::new(),
             by_place: Vec::new(),
+            resumable: Vec::new(),
             up: 0,
             under_way: 0,
             keys,
@@ -164,6 +167,9 @@ impl Core {
         let more = (count as usize).saturating_sub(self.sessions.len());
         self.sessions.reserve_exact(more);
         self.by_place.reserve_exact(more);
+        if self.endpoint.config().config.resumption {
+            self.resumable.resize(count as usize, None);
+        }
         while self.sessions.len() < count as usize {
             let n = self.sessions.len();
             self.sessions.push(Session {
@@ -192,13 +198,14 @@ impl Core {
     }
 
     /// Begins a handshake, from wherever device `n` stands.
-    pub(crate) fn connect(&mut self, n: u32) -> Result<(), lockgate_dtls::ApiError> {
+    pub(crate) fn connect(&mut self, n: u32) -> Result<(), ApiError> {
         self.forget(n);
         let now = self.now();
         let path = SessionNumber(n);
-        let handle = self
-            .endpoint
-            .connect(engine_time(now), path, &self.server_name)?;
+        let earlier = self.resumable.get(n as usize).and_then(Option::as_ref);
+        let handle =
+            self.endpoint
+                .connect_with(engine_time(now), path, &self.server_name, earlier)?;
         let session = &mut self.sessions[n as usize];
         session.handle = Some(handle);
         session.state = State::Handshaking;
@@ -320,6 +327,15 @@ impl Core {
             let now = self.now();
             match event {
                 Event::PskRequested => self.provide_key(n, handle, now),
+                Event::NewSession(session) => {
+                    if let Some(place) = self.resumable.get_mut(n as usize) {
+                        *place = Some(session);
+                    }
+                }
+                // The server let it go on, and we offered it.
+                Event::ResumptionRequested => {
+                    let _ = self.endpoint.accept_resumption(engine_time(now), handle);
+                }
                 Event::Connected => {
                     self.sessions[n as usize].state = State::Up;
                     self.up += 1;

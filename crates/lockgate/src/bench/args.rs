@@ -65,6 +65,13 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "LEN", default_value = "0", value_parser = crate::nc::cid, help_heading = HANDSHAKES)]
     pub(super) cid: CidConfig,
 
+    /// No datagrams: drop all sessions without a word, make them again, so many --handshakes-at-once, and so on
+    #[arg(long, conflicts_with_all = ["rate", "think", "rebind"], help_heading = HANDSHAKES)]
+    pub(super) storm: bool,
+    /// In a storm, go on with earlier sessions, if the server lets
+    #[arg(long, requires = "storm", help_heading = HANDSHAKES)]
+    pub(super) resume: bool,
+
     /// Datagrams in a second, of all devices together, whether answers come or not
     #[arg(long, value_name = "NUMBER", value_parser = rate, conflicts_with = "think", help_heading = TRAFFIC)]
     pub(super) rate: Option<f64>,

@@ -19,7 +19,7 @@ use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::args::BenchArgs;
-use self::progress::Display;
+use self::progress::{Display, Showing};
 use self::summary::Summary;
 use crate::Failure;
 
@@ -58,14 +58,14 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
         ..FleetOptions::new(server, keys(&args)?)
     })
     .map_err(|e| e.to_string())?;
-    let mut display = Display::new(args.quiet, stop);
+    let display = Display::new(args.quiet, stop);
     let mut summary = Summary::new(&args, server, sources);
 
     let pace = Pace {
         at_once: args.handshakes_at_once,
         per_second: args.connect_rate.filter(|&rate| rate > 0.0),
     };
-    let mut watch = display.watch("connecting", Some(u64::from(args.sessions)), None);
+    let mut watch = display.watch(Showing::Handshakes(args.sessions.into()));
     let handshakes = fleet.connect(args.sessions, pace, &mut watch);
     drop(watch);
     let handshakes = handshakes.map_err(|e| e.to_string())?;
@@ -74,9 +74,14 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
     }
     summary.connected(&handshakes, fleet.agreed());
 
-    if !args.duration.is_zero() && !display.stopped() {
+    if args.storm && !display.stopped() {
+        let mut watch = display.watch(Showing::Storm(args.duration));
+        let storm = fleet.storm(pace, args.duration, &mut watch);
+        drop(watch);
+        summary.storm = Some(storm.map_err(|e| e.to_string())?);
+    } else if !args.duration.is_zero() && !display.stopped() {
         let phase = phase(&args)?;
-        let mut watch = display.watch("running", None, Some(args.duration));
+        let mut watch = display.watch(Showing::Traffic(args.duration));
         let traffic = fleet.run(&phase, &mut watch);
         drop(watch);
         summary.traffic = Some(traffic.map_err(|e| e.to_string())?);
@@ -112,6 +117,7 @@ fn config(args: &BenchArgs) -> Config {
     let mut config = Config {
         handshake_timeout: args.timeout,
         cid: args.cid,
+        resumption: args.resume,
         ..Config::default()
     };
     if !args.cipher_suites.is_empty() {

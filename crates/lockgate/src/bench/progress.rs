@@ -35,15 +35,17 @@ impl Display {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Watches one phase: of so many handshakes, or so long.
+    /// Watches one phase.
     pub(super) fn watch(
-        &mut self,
-        what: &'static str,
-        handshakes: Option<u64>,
-        duration: Option<Duration>,
+        &self,
+        showing: Showing,
     ) -> impl FnMut(&Progress) -> ControlFlow<()> + use<> {
-        let length = handshakes.or(duration.map(|d| d.as_millis() as u64));
-        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+        let (what, length) = match showing {
+            Showing::Handshakes(wanted) => ("connecting", wanted),
+            Showing::Storm(duration) => ("storming", duration.as_millis() as u64),
+            Showing::Traffic(duration) => ("running", duration.as_millis() as u64),
+        };
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix:>10} [{bar:24}] {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what);
@@ -53,13 +55,14 @@ impl Display {
         let mut told = Duration::ZERO;
         move |progress| {
             if !quiet {
-                let position = match handshakes {
-                    Some(_) => progress.completed + progress.failed,
-                    None => progress.elapsed.as_millis() as u64,
-                };
-                let text = match handshakes {
-                    Some(wanted) => connecting(progress, wanted),
-                    None => running(progress),
+                let passed = progress.elapsed.as_millis() as u64;
+                let (position, text) = match showing {
+                    Showing::Handshakes(wanted) => (
+                        progress.completed + progress.failed,
+                        connecting(progress, wanted),
+                    ),
+                    Showing::Storm(_) => (passed, storming(progress)),
+                    Showing::Traffic(_) => (passed, running(progress)),
                 };
                 if terminal {
                     shown.0.set_position(position);
@@ -78,6 +81,17 @@ impl Display {
     }
 }
 
+/// What is watched.
+#[derive(Clone, Copy)]
+pub(super) enum Showing {
+    /// So many sessions are made.
+    Handshakes(u64),
+    /// They are made again and again, for so long.
+    Storm(Duration),
+    /// They are used, for so long.
+    Traffic(Duration),
+}
+
 /// Taken off the screen at the end.
 struct Shown(ProgressBar, bool);
 
@@ -90,31 +104,46 @@ impl Drop for Shown {
 }
 
 fn connecting(progress: &Progress, wanted: u64) -> String {
-    let failed = match progress.failed {
-        0 => String::new(),
-        failed => format!(", {} failed", number(failed)),
-    };
     format!(
-        "{} of {} sessions, {} under way{failed}",
+        "{} of {} sessions, {} under way{}",
         number(progress.sessions.into()),
         number(wanted),
-        number(progress.under_way.into())
+        number(progress.under_way.into()),
+        failed(progress)
     )
 }
 
+fn storming(progress: &Progress) -> String {
+    format!(
+        "{} handshakes ({}/s){}",
+        number(progress.completed),
+        number(rate(progress.completed, progress)),
+        failed(progress)
+    )
+}
+
+fn failed(progress: &Progress) -> String {
+    match progress.failed {
+        0 => String::new(),
+        failed => format!(", {} failed", number(failed)),
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a rate to look at"
+)]
+fn rate(count: u64, progress: &Progress) -> u64 {
+    (count as f64 / progress.elapsed.as_secs_f64().max(0.001)) as u64
+}
+
 fn running(progress: &Progress) -> String {
-    let seconds = progress.elapsed.as_secs_f64().max(0.001);
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "a rate to look at"
-    )]
-    let rate = (progress.sent as f64 / seconds) as u64;
     format!(
         "{} sessions, {} sent ({}/s), {} answered",
         number(progress.sessions.into()),
         number(progress.sent),
-        number(rate),
+        number(rate(progress.sent, progress)),
         percent_of(progress.answered, progress.sent)
     )
 }

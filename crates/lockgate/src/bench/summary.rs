@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use lockgate_load::{Agreed, Exchanged, Handshakes, Reasons, Sources, Times};
+use lockgate_load::{Agreed, Exchanged, Handshakes, Reasons, Sources, Stormed, Times};
 use serde::Serialize;
 
 use super::args::BenchArgs;
@@ -22,6 +22,7 @@ pub(super) struct Summary {
     connection_id: usize,
     pub(super) sessions: Sessions,
     handshakes: Handshakes,
+    pub(super) storm: Option<Stormed>,
     pub(super) traffic: Option<Exchanged>,
     /// Somebody ended it early.
     pub(super) stopped: bool,
@@ -51,6 +52,7 @@ impl Summary {
                 at_end: 0,
             },
             handshakes: Handshakes::default(),
+            storm: None,
             traffic: None,
             stopped: false,
         }
@@ -113,7 +115,17 @@ impl Summary {
         }
         let _ = write!(sessions, " (source: {})", self.source);
         line(&mut out, "sessions", &sessions);
-        handshakes(&mut out, &self.handshakes);
+        handshakes(&mut out, "handshakes", &self.handshakes);
+        if let Some(storm) = &self.storm {
+            let rounds = format!(
+                "{} rounds, p50 {}, max {}",
+                number(storm.rounds),
+                time(storm.round_us.quantile(0.5)),
+                time(storm.round_us.max())
+            );
+            line(&mut out, "storm", &rounds);
+            handshakes(&mut out, "", &storm.handshakes);
+        }
         if let Some(traffic) = &self.traffic {
             exchanged(&mut out, traffic);
         }
@@ -124,14 +136,17 @@ impl Summary {
     }
 }
 
-fn handshakes(out: &mut String, done: &Handshakes) {
-    let text = format!(
+fn handshakes(out: &mut String, name: &str, done: &Handshakes) {
+    let mut text = format!(
         "{} in {}, {}/s",
         number(done.completed),
         time(done.elapsed),
         rate(done.per_second())
     );
-    line(out, "handshakes", &text);
+    if done.resumed > 0 {
+        let _ = write!(text, ", {} of them resumed", number(done.resumed));
+    }
+    line(out, name, &text);
     times(out, "", &done.time_us);
     reasons(out, "failed", &done.failed);
     if done.abandoned > 0 {
