@@ -35,7 +35,7 @@ pub enum Expect {
     /// What was sent.
     #[default]
     Echo,
-    /// Some datagram.
+    /// Some datagram. How long it took is known only where no other was on its way.
     Answer,
     /// Nothing.
     Nothing,
@@ -162,27 +162,34 @@ struct Exchange<'a> {
 
 impl Activity for Exchange<'_> {
     fn on_application(&mut self, core: &mut Core, n: u32, payload: &[u8], now: u64) {
-        let awaited = core.sessions[n as usize].stamp;
-        let stamp = match self.phase.expect {
-            Expect::Echo if payload.len() >= STAMP => {
-                let Some(stamp) = stamp_of(payload, n, now) else {
-                    self.seen.altered += 1;
-                    return;
-                };
-                stamp
+        let session = &mut core.sessions[n as usize];
+        let awaited = session.stamp;
+        if self.is_checked(payload.len()) {
+            let Some(stamp) = stamp_of(payload, n, now) else {
+                self.seen.altered += 1;
+                return;
+            };
+            if stamp < self.start || self.closed_loop && stamp != awaited {
+                self.seen.late += 1;
+                return;
             }
-            _ => awaited,
-        };
-        let timely = stamp >= self.start && (!self.closed_loop || stamp == awaited);
-        if !timely || self.phase.expect == Expect::Nothing {
-            self.seen.late += 1;
-            return;
+            self.seen.round_trip_us.record(now - stamp);
+            if stamp == awaited {
+                session.stamp = 0;
+            }
+        } else {
+            if awaited == 0 || self.phase.expect == Expect::Nothing {
+                self.seen.late += 1;
+                return;
+            }
+            // Which one of several it answers, nobody knows.
+            if session.waiting <= 1 {
+                self.seen.round_trip_us.record(now - awaited);
+                session.stamp = 0;
+            }
+            session.waiting = session.waiting.saturating_sub(1);
         }
         self.seen.answered += 1;
-        self.seen.round_trip_us.record(now - stamp);
-        if stamp == awaited {
-            core.sessions[n as usize].stamp = 0;
-        }
         if self.closed_loop && !self.over {
             if self.think == 0 {
                 self.say(core, n);
@@ -206,6 +213,11 @@ impl Activity for Exchange<'_> {
 }
 
 impl Exchange<'_> {
+    /// Whether an answer of so many bytes tells what it answers.
+    fn is_checked(&self, len: usize) -> bool {
+        self.phase.expect == Expect::Echo && len >= STAMP
+    }
+
     /// Whether it could.
     fn say(&mut self, core: &mut Core, n: u32) -> bool {
         let len = self.phase.sizes.draw(&mut core.random);
@@ -213,7 +225,17 @@ impl Exchange<'_> {
         let Some(now) = core.say(n, len, |payload, now| fill(payload, n, now)) else {
             return false;
         };
-        core.sessions[n as usize].stamp = now;
+        let session = &mut core.sessions[n as usize];
+        if self.is_checked(len) || self.closed_loop {
+            session.stamp = now;
+            session.waiting = 1;
+        } else {
+            if session.stamp == 0 || session.stamp + nanos(self.phase.lost_after) < now {
+                session.stamp = now;
+                session.waiting = 0;
+            }
+            session.waiting = session.waiting.saturating_add(1);
+        }
         self.seen.rebinds += u64::from(moves);
         self.seen.sent += 1;
         self.seen.sent_bytes += len as u64;

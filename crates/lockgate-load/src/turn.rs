@@ -56,6 +56,8 @@ pub(crate) struct Session {
     pub(crate) port: u8,
     /// It moves to another port before it speaks again.
     pub(crate) moves: bool,
+    /// How many datagrams wait for some answer, where echoes do not tell which one.
+    pub(crate) waiting: u8,
     /// When the handshake began, or when the datagram was sent that is waited for, in nanoseconds; 0 when none is.
     pub(crate) stamp: u64,
 }
@@ -177,6 +179,7 @@ impl Core {
                 state: State::Down,
                 port: n as u8,
                 moves: false,
+                waiting: 0,
                 stamp: 0,
             });
         }
