@@ -1,4 +1,8 @@
 //! Several workers. What one does for the devices, several do, with the kernel's help and without; and what is theirs alone.
+#![expect(
+    clippy::duplicate_mod,
+    reason = "the same tests with other options, which the helpers choose by the module's name"
+)]
 
 /// The kernel finds the worker.
 #[path = "."]

@@ -11,6 +11,8 @@ mod error;
 mod net;
 mod store;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::table::{AddressTable, Assigned};
 pub use self::{error::PoolError, net::PoolNet};

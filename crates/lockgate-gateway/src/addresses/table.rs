@@ -90,8 +90,8 @@ impl AddressTable {
         let claimed = table.claimed();
         let state = Arc::clone(&table.state);
         let write = move || {
-            store::write_on(store, &changes, claimed, |written| {
-                lock(&state).written(written);
+            store::write_on(store, &changes, claimed, |result| {
+                lock(&state).written(result);
             });
         };
         let writer = thread::Builder::new().name("address-table".into());
@@ -100,7 +100,10 @@ impl AddressTable {
     }
 
     /// All of [`open`](Self::open) but the thread that writes.
-    fn load(net: PoolNet, path: &Path) -> Result<(Self, Store, Receiver<Change>), PoolError> {
+    pub(super) fn load(
+        net: PoolNet,
+        path: &Path,
+    ) -> Result<(Self, Store, Receiver<Change>), PoolError> {
         let (mut store, loaded) = Store::open(path, net)?;
         let table = Self::in_memory(net);
         let (changes, receiver) = mpsc::channel();
@@ -191,6 +194,12 @@ impl AddressTable {
     /// Takes an address back that was [lent](Self::lend).
     pub(crate) fn give_back(&self, host: u32) {
         self.lock().resting.push_back(host);
+    }
+
+    /// What the thread says, in tests without it.
+    #[cfg(test)]
+    pub(super) fn written(&self, result: Result<u32, String>) {
+        self.lock().written(result);
     }
 
     fn claimed(&self) -> u32 {

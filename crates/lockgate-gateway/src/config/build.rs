@@ -218,7 +218,7 @@ impl ProxyArgs {
 }
 
 /// The file in the directory that systemd gives, in the first one of several.
-fn state_directory(value: &[u8]) -> Option<PathBuf> {
+pub(super) fn state_directory(value: &[u8]) -> Option<PathBuf> {
     let first = value.split(|&byte| byte == b':').next()?;
     let directory = Path::new(OsStr::from_bytes(first));
     (!first.is_empty()).then(|| directory.join("upstream-pool.redb"))

@@ -160,7 +160,12 @@ impl Proxy {
         }
         let (commands, receivers): (Vec<_>, Vec<_>) =
             seats.iter().map(|_| mpsc::unbounded_channel()).unzip();
-        let registry = Registry::new(budget.sessions as usize, options.replace_same_identity);
+        let max_sessions = match (options.upstream_pool, options.max_sessions) {
+            // A full pool says so itself, and what to do.
+            (Some(_), None) => usize::MAX,
+            _ => budget.sessions as usize,
+        };
+        let registry = Registry::new(max_sessions, options.replace_same_identity);
         let cache = (options.session_cache, options.session_lifetime);
         let shared = Arc::new(Shared::new(registry, cache, commands));
         let mut pools = pools.into_iter();

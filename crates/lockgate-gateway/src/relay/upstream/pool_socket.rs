@@ -156,7 +156,12 @@ impl PoolSocket {
 
 /// Takes what ICMP has said, a bounded number of reports. Never blocks.
 pub(super) fn take_reports(socket: &impl AsRawFd) -> Reports {
-    let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+    // IPv6 tells the packet's addresses as well, and first.
+    let mut control = nix::cmsg_space!(
+        libc::in6_pktinfo,
+        libc::sock_extended_err,
+        libc::sockaddr_in6
+    );
     let mut reports = Reports::default();
     for _ in 0..REPORTS {
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
