@@ -49,7 +49,7 @@ pub struct Counters {
     pub lost_to_backend: u64,
     /// Datagrams from the backend that are longer than the device takes, dropped.
     pub too_large_for_device: u64,
-    /// Datagrams from the backend that could not be sealed for another reason, dropped.
+    /// Datagrams from the backend that could not be sealed for another reason, or handed over, dropped.
     pub lost_to_devices: u64,
     /// ICMP errors that say that nobody listens at the backend's port.
     pub backend_refused: u64,
@@ -59,6 +59,9 @@ pub struct Counters {
     pub pool_strangers: u64,
     /// Datagrams from the backend to an address of the pool that has no session now, dropped.
     pub pool_no_session: u64,
+    /// Datagrams that the backend sent to the pool and that came to another worker than the session's, which handed them
+    /// over.
+    pub pool_handed_over: u64,
     /// Log lines on failed handshakes that were left out, so that a flood of them does no harm.
     pub unlogged_failures: u64,
     /// The sockets that devices talk to, with dropped records by reason.
@@ -88,6 +91,7 @@ impl Counters {
             unlogged_failures,
             pool_strangers,
             pool_no_session,
+            pool_handed_over,
             io,
         } = self;
         let sums = [
@@ -109,6 +113,7 @@ impl Counters {
             (unlogged_failures, other.unlogged_failures),
             (pool_strangers, other.pool_strangers),
             (pool_no_session, other.pool_no_session),
+            (pool_handed_over, other.pool_handed_over),
         ];
         let failed = handshakes_failed.iter_mut().zip(other.handshakes_failed);
         let ended = sessions_ended.iter_mut().zip(other.sessions_ended);
@@ -163,6 +168,7 @@ impl fmt::Display for Counters {
             ("backend_errors", self.backend_errors),
             ("pool_strangers", self.pool_strangers),
             ("pool_no_session", self.pool_no_session),
+            ("pool_handed_over", self.pool_handed_over),
             ("unlogged_failures", self.unlogged_failures),
             ("received", self.io.received),
             ("received_bytes", self.io.received_bytes),

@@ -268,6 +268,8 @@ impl Relay {
             FromBackend::For(index, len) => self.relay_to_device(io, index, len),
             FromBackend::Stranger => self.counters.pool_strangers += 1,
             FromBackend::NoSession => self.counters.pool_no_session += 1,
+            FromBackend::Passed => self.counters.pool_handed_over += 1,
+            FromBackend::PassedInVain => self.counters.lost_to_devices += 1,
             FromBackend::Empty => return ControlFlow::Break(()),
             FromBackend::Failed => {
                 self.counters.backend_errors += 1;

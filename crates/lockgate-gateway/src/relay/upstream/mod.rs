@@ -1,6 +1,7 @@
 //! The way to the backend: a [socket](sockets) for each session, or [one](pool) for all of them that sends from an
 //! address for each device.
 
+mod fellows;
 mod pool;
 mod pool_socket;
 mod sockets;
@@ -91,6 +92,7 @@ impl Upstreams {
             }
             Self::Pool(pool) => {
                 let host = pool.attach(index, identity, is_same)?;
+                pool.claim(host);
                 Ok((pool.address(host), Upstream::Pooled(host)))
             }
         }

@@ -15,7 +15,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::pool_socket::{self, PoolSocket, Reports, may_be_of_another, take_reports};
+use super::fellows::{Fellows, Passed};
+use super::pool_socket::{self, PoolSocket, Reports, Sharing, may_be_of_another, take_reports};
 use super::{NoUpstream, Sent};
 use crate::addresses::{AddressTable, Assigned, PoolError, PoolNet};
 use crate::relay::EndReason;
@@ -30,10 +31,13 @@ pub(crate) struct PoolSetup {
     socket: std::net::UdpSocket,
     /// Who has which address; an IPv6 network needs none.
     table: Option<Arc<AddressTable>>,
+    /// Workers that share the port.
+    fellows: Option<Fellows>,
 }
 
 impl PoolSetup {
-    /// Checks that the network is ours, and binds a socket for each of `workers`. `table` is for an IPv4 network.
+    /// Checks that the network is ours, and binds a socket for each of `workers`: at the network's port, if that is given,
+    /// or else each at one of its own. `table` is for an IPv4 network.
     pub(crate) fn open(
         net: PoolNet,
         table: Option<&Arc<AddressTable>>,
@@ -45,11 +49,22 @@ impl PoolSetup {
         if !net.is_local() {
             return Err(PoolError::NotLocal { net });
         }
-        let setup = |_| {
-            let socket = pool_socket::bind(net.is_ipv6(), net.port())
+        let share = workers > 1 && net.port() != 0;
+        let mut fellows = share.then(|| Fellows::between(workers).into_iter());
+        let setup = |number| {
+            let sharing = match number {
+                _ if !share => Sharing::Nothing,
+                0 => Sharing::First,
+                _ => Sharing::Beside,
+            };
+            let socket = pool_socket::bind(net.is_ipv6(), net.port(), sharing)
                 .map_err(|error| PoolError::Bind { net, error })?;
-            let table = table.cloned();
-            Ok(Self { net, socket, table })
+            Ok(Self {
+                net,
+                socket,
+                table: table.cloned(),
+                fellows: fellows.as_mut().and_then(Iterator::next),
+            })
         };
         (0..workers).map(setup).collect()
     }
@@ -69,6 +84,7 @@ pub(crate) struct Pool {
     socket: PoolSocket,
     port: u16,
     live: Live,
+    fellows: Option<Fellows>,
     /// Several sessions may have the same address, and the one that sent last gets the answers.
     follow_sender: bool,
     reports: mpsc::Receiver<Reports>,
@@ -96,6 +112,9 @@ pub(in crate::relay) enum FromBackend {
     Stranger,
     /// For an address without a session.
     NoSession,
+    /// For a session of another worker's, which has it now, or is too busy.
+    Passed,
+    PassedInVain,
     /// Nothing is left.
     Empty,
     /// Something else, which is not about one datagram.
@@ -128,6 +147,7 @@ impl Pool {
             socket,
             port,
             live,
+            fellows: setup.fellows,
             follow_sender,
             reports,
             reported: Reports::default(),
@@ -206,6 +226,9 @@ impl Pool {
             && *place == index as u32
         {
             *place = NOBODY;
+            if let Some(fellows) = &self.fellows {
+                fellows.give_up(host);
+            }
         }
         match &mut self.live {
             Live::V4 { table, .. } if identity.is_anonymous() => table.give_back(host as u32),
@@ -224,6 +247,7 @@ impl Pool {
             && let Some(place) = self.place(host)
         {
             *place = index as u32;
+            self.claim(host);
         }
         let source = self.net.address(host);
         let mut sent = Sent::default();
@@ -250,6 +274,15 @@ impl Pool {
 
     /// Takes the next datagram.
     pub(in crate::relay) fn recv(&mut self, buf: &mut [u8]) -> FromBackend {
+        if let Some(handed) = self.fellows.as_mut().and_then(Fellows::take) {
+            let len = handed.datagram.len();
+            buf[..len].copy_from_slice(&handed.datagram);
+            return match self.place(handed.host) {
+                Some(&mut index) if index != NOBODY => FromBackend::For(index as usize, len),
+                // It has ended meanwhile.
+                _ => FromBackend::NoSession,
+            };
+        }
         let arrived = match self.socket.recv(buf) {
             Ok(arrived) => arrived,
             Err(error) => {
@@ -264,10 +297,26 @@ impl Pool {
         if arrived.from != self.backend {
             return FromBackend::Stranger;
         }
-        let host = self.net.host(arrived.to);
-        match host.and_then(|host| self.place(host)) {
-            Some(&mut index) if index != NOBODY => FromBackend::For(index as usize, arrived.len),
-            _ => FromBackend::NoSession,
+        let Some(host) = self.net.host(arrived.to) else {
+            return FromBackend::NoSession;
+        };
+        if let Some(&mut index) = self.place(host)
+            && index != NOBODY
+        {
+            return FromBackend::For(index as usize, arrived.len);
+        }
+        let fellows = self.fellows.as_ref();
+        match fellows.map(|fellows| fellows.pass(host, &buf[..arrived.len])) {
+            Some(Passed::On) => FromBackend::Passed,
+            Some(Passed::Lost) => FromBackend::PassedInVain,
+            Some(Passed::Nowhere) | None => FromBackend::NoSession,
+        }
+    }
+
+    /// The newest session with this host part is here.
+    pub(super) fn claim(&self, host: u64) {
+        if let Some(fellows) = &self.fellows {
+            fellows.claim(host);
         }
     }
 
@@ -278,6 +327,9 @@ impl Pool {
 
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut ready = self.socket.socket().poll_recv_ready(cx).is_ready();
+        if let Some(fellows) = &mut self.fellows {
+            ready |= fellows.poll_ready(cx).is_ready();
+        }
         if let Poll::Ready(Some(reports)) = self.reports.poll_recv(cx) {
             self.reported.refused += reports.refused;
             self.reported.other += reports.other;

@@ -40,8 +40,19 @@ pub(in crate::relay) struct Reports {
     pub(in crate::relay) other: u64,
 }
 
+/// With whom a socket shares its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// With nobody.
+    Nothing,
+    /// With those that are bound beside it: it is bound as if it shared nothing, so a port that is taken is an error.
+    First,
+    /// With the first one.
+    Beside,
+}
+
 /// Binds the socket to `port` of every address, or to a free one.
-pub(super) fn bind(ipv6: bool, port: u16) -> io::Result<std::net::UdpSocket> {
+pub(super) fn bind(ipv6: bool, port: u16, sharing: Sharing) -> io::Result<std::net::UdpSocket> {
     let any: IpAddr = if ipv6 {
         Ipv6Addr::UNSPECIFIED.into()
     } else {
@@ -69,7 +80,13 @@ pub(super) fn bind(ipv6: bool, port: u16) -> io::Result<std::net::UdpSocket> {
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
     }
+    if sharing == Sharing::Beside {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&address.into())?;
+    if sharing == Sharing::First {
+        socket.set_reuse_port(true)?;
+    }
     Ok(socket.into())
 }
 
