@@ -51,6 +51,7 @@ fn the_defaults_are_those_of_the_documentation() {
         (10_000, 1_024)
     );
     assert_eq!((o.cid_length, o.mtu), (8, 1200));
+    assert_eq!(o.workers, 1);
     assert!(o.replace_same_identity && o.require_extended_master_secret);
     assert!(!o.reveal_unknown_identity);
     assert_eq!(o.cipher_suites.len(), 22);
@@ -90,6 +91,7 @@ fn the_help_states_the_same_defaults() {
         format!("[default: {DEFAULT_MAX_HALF_OPEN_PER_ADDRESS}]"),
         format!("none [default: {DEFAULT_CID_LENGTH}]"),
         format!("[default: {DEFAULT_MTU}]"),
+        "share of the devices [default: 1]".into(),
         format!("[default: {DEFAULT_SESSION_CACHE}]"),
         format!(
             "gone on with [default: {}h]",
@@ -110,7 +112,7 @@ fn every_flag_arrives() {
         --max-sessions 7 --max-half-open 8 --max-half-open-per-address 9 --kms-timeout 250ms \
         --kms-cache-ttl 0 --kms-concurrency 3 --cid-length 20 \
         --cipher-suites psk_with_aes_128_ccm_8,TLS_PSK_WITH_AES_128_GCM_SHA256 --mtu 512 \
-        --resumption off --session-cache 5 --session-lifetime 2h \
+        --workers 3 --resumption off --session-cache 5 --session-lifetime 2h \
         --handshake-timeout 30 --require-extended-master-secret=false --reveal-unknown-identity \
         --keylog k.log --log-format json --log-level warn --replace-same-identity false";
     let o = parse(line).unwrap();
@@ -155,6 +157,7 @@ fn every_flag_arrives() {
     assert_eq!((o.max_half_open, o.max_half_open_per_address), (8, 9));
     assert_eq!(o.handshake_timeout, Duration::from_secs(30));
     assert_eq!((o.cid_length, o.mtu), (20, 512));
+    assert_eq!(o.workers, 3);
     assert_eq!(o.cipher_suites, [0xC0A8, 0x00A8]);
     assert!(!o.require_extended_master_secret && !o.replace_same_identity);
     assert!(o.reveal_unknown_identity && !o.resumption);
@@ -206,6 +209,8 @@ fn mistakes_get_one_clear_line() {
         ("--max-sessions 0", "--max-sessions"),
         ("--max-sessions 16777217", "--max-sessions"),
         ("--max-half-open 0", "--max-half-open"),
+        ("--workers 0", "--workers"),
+        ("--workers 65", "--workers"),
         ("--bind nonsense", "expected ADDRESS:PORT"),
         ("--bind 1.2.3.4", "expected ADDRESS:PORT"),
         ("--connect b", "expected HOST:PORT"),

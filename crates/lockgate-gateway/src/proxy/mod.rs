@@ -18,6 +18,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockgate_dtls::ConfigError;
+use lockgate_tokio::MAX_WORKERS;
 use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -77,7 +79,7 @@ pub enum ProxyError {
     Pool(#[from] PoolError),
     /// An option of the engine is out of range.
     #[error(transparent)]
-    Options(#[from] lockgate_dtls::ConfigError),
+    Options(#[from] ConfigError),
     /// The machine gave us no thread, no event queue, no signals or the like.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -114,6 +116,9 @@ impl Proxy {
         options: &ProxyOptions,
         keys: Arc<dyn KeySource>,
     ) -> Result<Self, ProxyError> {
+        if !(1..=MAX_WORKERS).contains(&options.workers) {
+            return Err(ConfigError::Placement.into());
+        }
         let certificates = if options.certificates.is_empty() {
             None
         } else {

@@ -82,3 +82,64 @@ impl Registry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lockgate_aws_lc::AwsLc;
+    use lockgate_dtls::{Endpoint, EndpointConfig, Instant, UdpPath};
+
+    use super::*;
+
+    /// So many different sessions, at one worker after the other.
+    fn places<const N: usize>() -> [Place; N] {
+        let now = Instant::default();
+        let mut endpoint = Endpoint::new(AwsLc, now, EndpointConfig::default()).unwrap();
+        std::array::from_fn(|n| {
+            let path = UdpPath::new(([127, 0, 0, 1], 1 + n as u16).into(), None);
+            Place {
+                worker: n as u8,
+                connection: endpoint.connect(now, path, b"").unwrap(),
+            }
+        })
+    }
+
+    #[test]
+    fn an_identity_means_its_newest_session() {
+        let registry = Registry::new(2, true);
+        let (device, other) = (Identity::psk(b"device"), Identity::psk(b"other"));
+        let [first, second, third] = places();
+        assert!(registry.enter(&device));
+        assert_eq!(registry.begin(&device, first), None);
+        assert!(registry.enter(&other));
+        assert_eq!(registry.begin(&other, second), None);
+        assert!(!registry.enter(&Identity::psk(b"third")) && !registry.enter(&Identity::default()));
+        // It takes the place of its own, which ends only then.
+        assert!(registry.enter(&device));
+        assert_eq!(registry.begin(&device, third), Some(first));
+        registry.end(&device, first);
+        assert_eq!(registry.place_of(b"device"), Some(third));
+        registry.end(&other, second);
+        assert_eq!(registry.place_of(b"other"), None);
+        // One that got no way to the backend has had no session.
+        assert!(registry.enter(&other) && !registry.enter(&Identity::default()));
+        registry.leave();
+        assert_eq!(registry.place_of(b"other"), None);
+        assert!(registry.enter(&Identity::default()));
+        assert_eq!(registry.begin(&Identity::default(), first), None);
+        assert!(!registry.enter(&other));
+    }
+
+    #[test]
+    fn without_replacement_every_session_needs_room() {
+        let registry = Registry::new(2, false);
+        let device = Identity::psk(b"device");
+        let [first, second] = places();
+        for place in [first, second] {
+            assert!(registry.enter(&device));
+            assert_eq!(registry.begin(&device, place), None);
+        }
+        assert!(!registry.enter(&device));
+        registry.end(&device, first);
+        assert_eq!(registry.place_of(b"device"), Some(second));
+    }
+}
