@@ -1,5 +1,7 @@
 //! Whether the backend listens, for the log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lockgate_dtls::Instant;
@@ -7,9 +9,38 @@ use lockgate_dtls::Instant;
 /// At most one line of each kind in this time.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
+/// One log for all workers, which are not held up by each other as long as the backend listens.
+#[derive(Default)]
+pub(super) struct SharedBackendLog {
+    log: Mutex<BackendLog>,
+    refuses: AtomicBool,
+}
+
+impl SharedBackendLog {
+    /// The backend's host said that nobody listens.
+    pub(super) fn on_refused(&self, now: Instant) {
+        let mut log = self.lock();
+        log.on_refused(now);
+        self.refuses.store(log.refuses, Ordering::Relaxed);
+    }
+
+    /// The backend sent something.
+    pub(super) fn on_answer(&self, now: Instant) {
+        if self.refuses.load(Ordering::Relaxed) {
+            let mut log = self.lock();
+            log.on_answer(now);
+            self.refuses.store(log.refuses, Ordering::Relaxed);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BackendLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What the log last said about the backend. A line that comes too soon is made up for later, if it is still true.
 #[derive(Default)]
-pub(super) struct BackendLog {
+struct BackendLog {
     refuses: bool,
     told_refused: Option<Instant>,
     told_back: Option<Instant>,
@@ -17,7 +48,7 @@ pub(super) struct BackendLog {
 
 impl BackendLog {
     /// The backend's host said that nobody listens. Returns whether a line was written.
-    pub(super) fn on_refused(&mut self, now: Instant) -> bool {
+    fn on_refused(&mut self, now: Instant) -> bool {
         let tell = !self.refuses && due(self.told_refused, now);
         if tell {
             self.refuses = true;
@@ -28,7 +59,7 @@ impl BackendLog {
     }
 
     /// The backend sent something. Returns whether a line was written.
-    pub(super) fn on_answer(&mut self, now: Instant) -> bool {
+    fn on_answer(&mut self, now: Instant) -> bool {
         let tell = self.refuses && due(self.told_back, now);
         if tell {
             self.refuses = false;

@@ -46,7 +46,6 @@ pub use self::{
     reason::{EndReason, FailureReason},
 };
 use crate::certificates::Certificates;
-use backend::BackendLog;
 use credentials::{Signature, Signers};
 use log_limit::LogLimit;
 use registry::Place;
@@ -149,7 +148,6 @@ pub(crate) struct Relay {
     next_command: Option<Command>,
     counters: Counters,
     log_limit: LogLimit,
-    backend_log: BackendLog,
     key_log: Option<KeyLog>,
     /// When silent sessions are looked for again.
     next_idle_scan: Instant,
@@ -173,6 +171,7 @@ impl Relay {
             // There is nothing to wake when the worker is gone.
             pool.on_progress(move || drop(commands.send(Command::Addresses)));
         }
+        let log_limit = LogLimit::new(shared.workers.len());
         let upstreams = Upstreams::new(policy.backend, pool, policy.replace_same_identity)?;
         Ok(Self {
             worker,
@@ -191,8 +190,7 @@ impl Relay {
             commands,
             next_command: None,
             counters: Counters::default(),
-            log_limit: LogLimit::default(),
-            backend_log: BackendLog::default(),
+            log_limit,
             key_log,
             next_idle_scan: Instant::default(),
         })
@@ -283,13 +281,13 @@ impl Relay {
     fn count_refused(&mut self, io: &Io, times: u64) {
         if times > 0 {
             self.counters.backend_refused += times;
-            self.backend_log.on_refused(io.now());
+            self.shared.backend_log.on_refused(io.now());
         }
     }
 
     /// Seals and sends `len` bytes of the backend to the device of the session at `index`.
     fn relay_to_device(&mut self, io: &mut Io, index: usize, len: usize) {
-        self.backend_log.on_answer(io.now());
+        self.shared.backend_log.on_answer(io.now());
         let Some(session) = self.sessions.session_at(index) else {
             return;
         };

@@ -1,10 +1,11 @@
-//! What the workers of a proxy share. None of it is touched for a datagram.
+//! What the workers of a proxy share. None of it is touched for a datagram, but for one flag that is read.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::backend::SharedBackendLog;
 use super::session_cache::SessionCache;
 use super::{Command, Registry};
 
@@ -14,6 +15,7 @@ pub(crate) struct Shared {
     /// Bounds how many slow signatures are made at once: a flood of handshakes must leave the workers their share of the
     /// machine.
     pub(super) signatures: Arc<Semaphore>,
+    pub(super) backend_log: SharedBackendLog,
     session_cache: Mutex<SessionCache>,
     /// The ways to the workers, by their number.
     pub(crate) workers: Vec<mpsc::UnboundedSender<Command>>,
@@ -31,6 +33,7 @@ impl Shared {
         Self {
             registry: Arc::new(registry),
             signatures: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
+            backend_log: SharedBackendLog::default(),
             session_cache: Mutex::new(SessionCache::new(capacity, lifetime)),
             workers,
         }
