@@ -14,10 +14,12 @@ use tokio::time::Sleep;
 
 use crate::hub::HandshakeDatagram;
 use crate::io::{PortOptions, count};
-use crate::{Io, MAX_DATAGRAM_LEN, MAX_SOCKETS, Path, PathError, path_error, peers};
+use crate::{Io, MAX_SOCKETS, Path, PathError, ReceiveBatch, path_error, peers};
 
-/// How many datagrams of one socket are taken before anything else has its turn.
-const BATCH: usize = 64;
+/// How many batches of one socket's datagrams are taken before anything else has its turn.
+const BATCHES: usize = 2;
+/// How many connections are ended at a time at the end.
+const CLOSED_AT_ONCE: usize = 64;
 
 /// What is done with the datagrams and events of a [`Driver`].
 ///
@@ -77,7 +79,7 @@ pub trait Service {
 pub struct Driver<S> {
     io: Io,
     service: S,
-    incoming: Box<[u8]>,
+    batch: ReceiveBatch,
 }
 
 /// Why a driver could not be made.
@@ -126,7 +128,7 @@ impl<S: Service> Driver<S> {
         Ok(Self {
             io: Io::new(sockets, config, options)?,
             service,
-            incoming: vec![0; MAX_DATAGRAM_LEN].into(),
+            batch: ReceiveBatch::new(),
         })
     }
 
@@ -144,12 +146,14 @@ impl<S: Service> Driver<S> {
     pub async fn run(&mut self) {
         let mut sleep = pin!(tokio::time::sleep_until(self.io.clock.timer(self.io.now)));
         let mut armed = Some(self.io.now);
+        // What was sent before it ran.
+        self.io.flush();
         loop {
             let ready = poll_fn(|cx| self.poll(cx, sleep.as_mut(), &mut armed)).await;
             self.io.now = self.io.clock.now();
             for number in 0..self.io.sockets.len() {
                 if ready.sockets & (1 << number) != 0 {
-                    self.receive_batch(number);
+                    self.receive_batches(number);
                 }
             }
             if ready.peers {
@@ -165,6 +169,7 @@ impl<S: Service> Driver<S> {
             };
             self.act_on_deadlines();
             self.settle();
+            self.io.flush();
             if flow.is_break() {
                 return;
             }
@@ -183,15 +188,16 @@ impl<S: Service> Driver<S> {
     pub async fn close_all(&mut self, within: Duration) -> usize {
         let until = tokio::time::Instant::now() + within;
         let all: Vec<_> = self.io.endpoint.handles().collect();
-        for (done, chunk) in all.chunks(BATCH).enumerate() {
+        for (done, chunk) in all.chunks(CLOSED_AT_ONCE).enumerate() {
             if tokio::time::Instant::now() >= until {
-                return all.len() - done * BATCH;
+                return all.len() - done * CLOSED_AT_ONCE;
             }
             self.io.now = self.io.clock.now();
             for &connection in chunk {
                 self.io.endpoint.close(connection);
             }
             self.tell_events();
+            self.io.flush();
             while self.io.transmit_next_or_wait(until).await {}
         }
         0
@@ -225,19 +231,37 @@ impl<S: Service> Driver<S> {
         }
     }
 
-    fn receive_batch(&mut self, number: usize) {
-        for _ in 0..BATCH {
+    fn receive_batches(&mut self, number: usize) {
+        for _ in 0..BATCHES {
             let Some(socket) = self.io.sockets.get(number) else {
                 return;
             };
-            match socket.try_recv(&mut self.incoming, &mut self.io.control, number as u8) {
-                Ok((len, path)) => self.receive(path, len),
+            match socket.receive(&mut self.batch) {
+                Ok(more) => {
+                    self.take_in(number);
+                    if !more {
+                        return;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
                     self.io.counters.receive_errors += 1;
                     socket.take_errors(&mut self.io.path_errors);
                 }
             }
+        }
+    }
+
+    /// Takes in what socket `number` gave.
+    fn take_in(&mut self, number: usize) {
+        for n in 0..self.batch.len() {
+            let Some(arrived) = self.batch.get(n) else {
+                continue;
+            };
+            let path = Path::with_local(arrived.from, arrived.to, number as u8);
+            self.io.counters.received += 1;
+            self.io.counters.received_bytes += arrived.bytes.len() as u64;
+            receive(&mut self.io, &mut self.service, path, arrived.bytes);
         }
     }
 
@@ -256,12 +280,15 @@ impl<S: Service> Driver<S> {
             // Asked each time: what one datagram leads to may close the socket or connect it again.
             let peer = self.io.peers.as_ref().and_then(|peers| peers.at(index));
             let Some((socket, path)) = peer else { return };
-            match socket.recv_from(&mut self.incoming) {
+            let space = self.batch.scratch();
+            match socket.recv_from(space) {
                 Ok((len, from)) => {
                     // Taken before the socket was connected, it can be from anybody.
                     let came_on = Path::with_local(from, path.local(), path.socket());
                     self.io.stray = came_on != path;
-                    self.receive(came_on, len);
+                    self.io.counters.received += 1;
+                    self.io.counters.received_bytes += len as u64;
+                    receive(&mut self.io, &mut self.service, came_on, &mut space[..len]);
                     self.io.stray = false;
                 }
                 Err(error) => {
@@ -277,18 +304,6 @@ impl<S: Service> Driver<S> {
                 }
             }
         }
-    }
-
-    /// Takes in the datagram of `len` bytes that came on `path`.
-    fn receive(&mut self, path: Path, len: usize) {
-        self.io.counters.received += 1;
-        self.io.counters.received_bytes += len as u64;
-        receive(
-            &mut self.io,
-            &mut self.service,
-            path,
-            &mut self.incoming[..len],
-        );
     }
 
     fn act_on_deadlines(&mut self) {
@@ -382,10 +397,10 @@ pub(crate) fn receive<S: Service>(io: &mut Io, service: &mut S, path: Path, byte
 impl Io {
     /// [`Io::transmit_next`] for an orderly end: waits while the kernel's buffer is full.
     async fn transmit_next_or_wait(&mut self, until: tokio::time::Instant) -> bool {
-        let Some(next) = self.endpoint.poll_transmit(self.now, &mut self.out) else {
+        let Some(next) = self.endpoint.poll_transmit(self.now, self.out.room()) else {
             return false;
         };
-        let datagram = &self.out[..next.len];
+        let datagram = &self.out.room()[..next.len];
         let Some(socket) = self.sockets.get(usize::from(next.path.socket())) else {
             self.counters.send_errors += 1;
             return true;

@@ -24,8 +24,8 @@ pub use self::{
     args::ProxyArgs,
     error::{ConfigError, one_line},
     log::{LogArgs, LogFormat, LogOptions},
-    suites::{default_suites, suite_name},
-    values::HostPort,
+    suites::{default_suites, parse_suite, suite_name},
+    values::{HiddenText, HostPort, parse_duration, parse_psk},
 };
 use crate::{addresses::PoolNet, certificates::CertificateOptions, keys::KeyOptions};
 

@@ -419,9 +419,9 @@ fn mistakes_in_a_file_name_key_and_line_and_no_secret() {
 fn suites_have_names() {
     assert_eq!(suite_name(0xC0A8), Some("TLS_PSK_WITH_AES_128_CCM_8"));
     assert_eq!(suite_name(0x1301), None);
-    assert_eq!(suites::parse_suite("psk_with_aes_128_ccm_8"), Ok(0xC0A8));
+    assert_eq!(parse_suite("psk_with_aes_128_ccm_8"), Ok(0xC0A8));
     assert_eq!(
-        suites::parse_suite("TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8"),
+        parse_suite("TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8"),
         Ok(0xC0AE)
     );
 }

@@ -5,8 +5,7 @@
 //! backend -> the session's socket or the pool's -> Relay::on_ready -> sealed in place -> Driver -> device
 //! ```
 //!
-//! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation (but one for the
-//! control message of an answer from a socket that is bound to any address, in the library that makes it), no lock, no
+//! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation, no lock, no
 //! channel and no log line.
 
 mod backend;
@@ -31,9 +30,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lockgate_dtls::certificate::ClientAuth;
-use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::{CipherSuite, ConnectionHandle, Event, Instant, OwnCid, SendError};
-use lockgate_tokio::{Io, MAX_DATAGRAM_LEN, Path, Service};
+use lockgate_tokio::{Io, Path, Service};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::keylog::KeyLog;
@@ -138,8 +136,6 @@ pub(crate) struct Relay {
     log_limit: LogLimit,
     backend_log: BackendLog,
     key_log: Option<KeyLog>,
-    /// One datagram of the backend, with room around it to be sealed in place.
-    from_backend: Box<[u8]>,
     /// When silent sessions are looked for again.
     next_idle_scan: Instant,
 }
@@ -176,7 +172,6 @@ impl Relay {
             log_limit: LogLimit::default(),
             backend_log: BackendLog::default(),
             key_log,
-            from_backend: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
             next_idle_scan: Instant::default(),
         })
     }
@@ -229,8 +224,7 @@ impl Relay {
         let Upstream::Socket(socket) = &session.upstream else {
             return;
         };
-        let space = &mut self.from_backend[MAX_HEADROOM..MAX_HEADROOM + MAX_DATAGRAM_LEN];
-        match socket.recv(space) {
+        match socket.recv(io.room()) {
             Ok(len) => self.relay_to_device(io, index, len),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
@@ -246,8 +240,7 @@ impl Relay {
             return ControlFlow::Break(());
         };
         let reports = pool.take_reported();
-        let space = &mut self.from_backend[MAX_HEADROOM..MAX_HEADROOM + MAX_DATAGRAM_LEN];
-        let taken = pool.recv(space);
+        let taken = pool.recv(io.room());
         self.count_refused(io, reports.refused);
         self.counters.backend_errors += reports.other;
         match taken {
@@ -277,8 +270,7 @@ impl Relay {
         let Some(session) = self.sessions.session_at(index) else {
             return;
         };
-        let payload = MAX_HEADROOM..MAX_HEADROOM + len;
-        match io.send_in_place(session.connection, &mut self.from_backend, payload) {
+        match io.send_written(session.connection, len) {
             Ok(()) => {
                 session.to_device.add(len);
                 self.counters.to_devices.add(len);
