@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lockgate_dtls::{
-    ConfigError, ConnectionHandle, Datagram, DropReason, EndpointConfig, Event, Instant, Received,
+    ConfigError, ConnectionHandle, Datagram, EndpointConfig, Event, Instant, Received,
 };
 use tokio::time::Sleep;
 
 use crate::hub::HandshakeDatagram;
 use crate::io::{PortOptions, count};
-use crate::{Io, MAX_SOCKETS, Path, PathError, ReceiveBatch, path_error, peers};
+use crate::{Io, MAX_SOCKETS, Path, PathError, ReceiveBatch, Seat, path_error, peers};
 
 /// How many batches of one socket's datagrams are taken before anything else has its turn.
 const BATCHES: usize = 2;
@@ -35,13 +35,6 @@ pub trait Service {
     /// is to tell comes as events, afterwards.
     fn on_progress(&mut self, io: &mut Io, connection: ConnectionHandle, path: Path) {
         let _ = (io, connection, path);
-    }
-
-    /// A record led nowhere; `rest` is its datagram from that record on, as it came. `true` when the service has seen to
-    /// all of `rest`, which then is not counted as dropped.
-    fn on_dropped(&mut self, io: &mut Io, path: Path, reason: DropReason, rest: &[u8]) -> bool {
-        let _ = (io, path, reason, rest);
-        false
     }
 
     /// The network said what became of a datagram of ours. Only a driver that listens to it hears of it: that of
@@ -96,11 +89,17 @@ pub enum DriverError {
 
 /// What a turn of the loop is for.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "sources, each ready or not by itself"
+)]
 struct Ready {
     /// One bit for each socket.
     sockets: u64,
     service: bool,
     peers: bool,
+    /// Another worker has handed something over.
+    handed: bool,
     /// What the kernel had no room for may be tried again.
     held: bool,
 }
@@ -114,6 +113,16 @@ impl<S: Service> Driver<S> {
         service: S,
     ) -> Result<Self, DriverError> {
         Self::with_options(sockets, config, PortOptions::default(), service)
+    }
+
+    /// A driver for one of several workers. The engine's place among theirs is set; what else they must have in common
+    /// comes from [`share_keys`](crate::share_keys). Must be called within the tokio runtime that [`Driver::run`] will run
+    /// in.
+    pub fn at(seat: Seat, config: EndpointConfig, service: S) -> Result<Self, DriverError> {
+        let config = seat.place(config);
+        let mut driver = Self::new(seat.sockets, config, service)?;
+        driver.io.steering = seat.steering;
+        Ok(driver)
     }
 
     pub(crate) fn with_options(
@@ -158,6 +167,9 @@ impl<S: Service> Driver<S> {
             }
             if ready.peers {
                 self.receive_from_peers();
+            }
+            if ready.handed {
+                self.take_over();
             }
             if ready.held {
                 self.io.send_held();
@@ -218,13 +230,16 @@ impl<S: Service> Driver<S> {
         ready.service = self.service.poll_ready(cx).is_ready();
         let peers = self.io.peers.as_ref();
         ready.peers = peers.is_some_and(|peers| peers.poll_ready(cx).is_ready());
+        let steering = self.io.steering.as_mut();
+        ready.handed = steering.is_some_and(|steering| steering.poll(cx).is_ready());
         ready.held = self.io.poll_held(cx).is_ready();
         let mut timed_out = false;
         if armed.is_some() && sleep.poll(cx).is_ready() {
             *armed = None;
             timed_out = true;
         }
-        if ready.sockets != 0 || ready.service || ready.peers || ready.held || timed_out {
+        let arrived = ready.sockets != 0 || ready.peers || ready.handed;
+        if arrived || ready.service || ready.held || timed_out {
             Poll::Ready(ready)
         } else {
             Poll::Pending
@@ -303,6 +318,24 @@ impl<S: Service> Driver<S> {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes in what came to other workers.
+    fn take_over(&mut self) {
+        let Some(steering) = &mut self.io.steering else {
+            return;
+        };
+        let mut handed = std::mem::take(&mut steering.handed);
+        for mut handover in handed.drain(..) {
+            self.io.counters.taken_over += 1;
+            self.io.came_over(handover.hops);
+            let bytes = &mut handover.datagram;
+            receive(&mut self.io, &mut self.service, handover.path, bytes);
+        }
+        self.io.came_over(0);
+        if let Some(steering) = &mut self.io.steering {
+            steering.handed = handed;
         }
     }
 
@@ -385,7 +418,8 @@ pub(crate) fn receive<S: Service>(io: &mut Io, service: &mut S, path: Path, byte
                 io.transmit(&path, &datagram.bytes()[answer]);
             }
             Received::Dropped { reason, .. } => {
-                if service.on_dropped(io, path, reason, &datagram.bytes()[start..]) {
+                // What another worker should have is another's to count.
+                if io.hand_over(path, reason, &datagram.bytes()[start..]) {
                     return;
                 }
                 io.counters.dropped.add(reason);

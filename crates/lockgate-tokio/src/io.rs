@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::MAX_HEADROOM;
-use lockgate_dtls::{ConnectionHandle, EndpointConfig, Instant, SendError};
+use lockgate_dtls::{ConnectionHandle, DropReason, EndpointConfig, Instant, SendError};
 
 use crate::hub::{HandshakeDatagram, Observer};
 use crate::peers::Peers;
 use crate::port::{Port, may_be_of_another};
+use crate::steer::Steering;
 use crate::{
     Clock, DriverError, Endpoint, IoCounters, MAX_DATAGRAM_LEN, Path, PathError, SendBatch,
     path_error,
@@ -40,6 +41,8 @@ pub struct Io {
     pub(crate) held: Option<(Path, Box<[u8]>)>,
     /// The datagram that is being taken in came by the socket of another peer.
     pub(crate) stray: bool,
+    /// The ways to other workers, if there are such.
+    pub(crate) steering: Option<Steering>,
     /// Who wants to see handshakes go by.
     pub(crate) observer: Option<Observer>,
     /// What ICMP has said; told to the service at the end of a turn.
@@ -72,6 +75,7 @@ impl Io {
             },
             held: None,
             stray: false,
+            steering: None,
             path_errors: Vec::new(),
             out: SendBatch::new(),
         })
@@ -235,6 +239,30 @@ impl Io {
                 }
             },
         );
+    }
+
+    /// Passes a datagram that was dropped here, from the record on that was, to the worker that should have it; `false`
+    /// when there is none.
+    pub(crate) fn hand_over(&mut self, path: Path, reason: DropReason, rest: &[u8]) -> bool {
+        let Some(steering) = &self.steering else {
+            return false;
+        };
+        let Some(to) = steering.owner(&self.endpoint, self.stray, reason, rest) else {
+            return false;
+        };
+        if steering.hand_over(to, path, rest) {
+            self.counters.handed_over += 1;
+        } else {
+            self.counters.hand_over_dropped += 1;
+        }
+        true
+    }
+
+    /// The datagram that is taken in next has seen so many other workers.
+    pub(crate) const fn came_over(&mut self, hops: u8) {
+        if let Some(steering) = &mut self.steering {
+            steering.hops = hops;
+        }
     }
 
     fn sent(&mut self, path: &Path, result: &io::Result<usize>) {
