@@ -222,10 +222,8 @@ impl Pool {
     /// Sends one datagram to the backend, from the address with this host part, at the end of the worker's turn at the
     /// latest. [`Pool::take_progress`] tells what came of it.
     pub(super) fn send(&mut self, host: u64, index: usize, datagram: &[u8]) {
-        if self.follow_sender
-            && let Some(place) = self.live.place(host)
-        {
-            *place = index as u32;
+        if self.follow_sender {
+            self.live.take(host, index);
         }
         let Self {
             socket, progress, ..
@@ -311,6 +309,20 @@ impl Progress {
 }
 
 impl Live {
+    /// The address with this host part means the session at `index`, which has it already, beside others perhaps.
+    fn take(&mut self, host: u64, index: usize) {
+        match self {
+            Self::V4 { .. } => {
+                if let Some(place) = self.place(host) {
+                    *place = index as u32;
+                }
+            }
+            Self::V6(live) => {
+                live.insert(host, index as u32);
+            }
+        }
+    }
+
     /// Where the index of the session with this host part stands.
     fn place(&mut self, host: u64) -> Option<&mut u32> {
         match self {
@@ -411,6 +423,10 @@ mod tests {
         pool.detach(host, 3, &device);
         assert_eq!(pool.live.place(host), None);
         assert!(attach(&mut pool, 2, &device, false).is_some());
+        // An older session that goes on after the newest has ended.
+        pool.detach(host, 2, &device);
+        pool.live.take(host, 1);
+        assert_eq!(pool.live.place(host), Some(&mut 1));
         let nobody = Identity::default();
         let lent = attach(&mut pool, 4, &nobody, false).unwrap();
         let other = attach(&mut pool, 5, &nobody, false).unwrap();
