@@ -26,6 +26,9 @@ pub(super) struct Summary {
     pub(super) traffic: Option<Exchanged>,
     /// Somebody ended it early.
     pub(super) stopped: bool,
+    /// All devices say to be the same.
+    #[serde(skip)]
+    one_identity: bool,
 }
 
 #[derive(Serialize)]
@@ -55,6 +58,10 @@ impl Summary {
             storm: None,
             traffic: None,
             stopped: false,
+            one_identity: args
+                .psk
+                .as_ref()
+                .is_some_and(|psk| !psk.as_str().contains("{n}")),
         }
     }
 
@@ -129,6 +136,10 @@ impl Summary {
         if let Some(traffic) = &self.traffic {
             exchanged(&mut out, traffic);
         }
+        if self.one_identity && at_end < wanted && connected > 1 {
+            let hint = "all devices have the same identity, and servers may end older sessions of it: write {n} in it";
+            line(&mut out, "", hint);
+        }
         if self.stopped {
             line(&mut out, "", "stopped early");
         }
@@ -149,6 +160,7 @@ fn handshakes(out: &mut String, name: &str, done: &Handshakes) {
     line(out, name, &text);
     times(out, "", &done.time_us);
     reasons(out, "failed", &done.failed);
+    reasons(out, "ended", &done.closed);
     if done.abandoned > 0 {
         line(out, "", &format!("{} not made", number(done.abandoned)));
     }
