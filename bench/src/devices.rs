@@ -1,13 +1,19 @@
-//! Devices on loopback: each has a socket of its own, sends a datagram, waits for its echo and sends the next.
+//! Devices on loopback: each has a socket of its own, sends a datagram, waits for its echo and sends the next; or all
+//! send in turn at a set pace, whatever comes back.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::{
     CidConfig, CipherSuite, ConnectionHandle, Datagram, Endpoint, Event, Instant as EngineInstant,
     Received,
+};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 use crate::epoll::{Epoll, Ready};
@@ -17,6 +23,14 @@ use crate::loopback::{IDENTITY, KEY, endpoint, endpoint_config, path};
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// A device that has not heard its echo for so long sends again.
 const LOST_AFTER: Duration = Duration::from_millis(250);
+/// How long the sockets are waited for at most before the clock is looked at.
+const TICK: Duration = Duration::from_millis(20);
+/// Echoes of paced datagrams are waited for so long at the end.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Marks numbers of paced datagrams.
+const PACED: u64 = 1 << 63;
+/// The timer among the numbers of the sockets.
+const TIMER: usize = usize::MAX;
 /// Where payloads stand in their buffer: behind the longest header.
 const AT: usize = 64;
 
@@ -31,6 +45,8 @@ pub struct Devices {
     sent_at: Vec<Instant>,
     /// The number of the datagram whose echo each device waits for.
     awaited: Vec<u64>,
+    /// Paced datagrams so far.
+    paced: u64,
     buf: Vec<u8>,
 }
 
@@ -44,10 +60,12 @@ struct Sessions {
 pub struct Seen {
     /// Echoes that came back.
     pub round_trips: u64,
-    /// Datagrams that were sent again.
+    /// Datagrams that were sent again; of a paced run, that did not come back.
     pub lost: u64,
     /// Time from sending to echo, in microseconds.
     pub micros: Vec<f64>,
+    /// How much later than they were due datagrams of a paced run were sent, in microseconds.
+    pub late: Vec<f64>,
 }
 
 impl Devices {
@@ -76,6 +94,7 @@ impl Devices {
             len: len.max(8),
             sent_at: vec![start; count],
             awaited: vec![0; count],
+            paced: 0,
             buf: vec![0; 2048.max(len + 2 * AT)],
         };
         if let Some(suite) = suite {
@@ -188,10 +207,58 @@ impl Devices {
         Ok(seen)
     }
 
+    /// The devices in turn send `per_second` datagrams a second for `duration`, whether echoes come or not.
+    ///
+    /// The schedule is fixed beforehand, so one that is late makes none of the next ones later.
+    pub fn run_paced(&mut self, duration: Duration, per_second: u32) -> io::Result<Seen> {
+        let mut seen = Seen::default();
+        let total = (duration.as_micros() * u128::from(per_second) / 1_000_000) as usize;
+        let interval = Duration::from_secs(1) / per_second;
+        let first = self.paced;
+        self.paced += total as u64;
+        let mut sent_at: Vec<Option<Instant>> = Vec::with_capacity(total);
+        let timer = timer(interval)?;
+        self.epoll.add(&timer, TIMER)?;
+        let begun = Instant::now();
+        let mut ready = Ready::new();
+        let mut expirations = [0; 8];
+        while seen.round_trips < total as u64 && begun.elapsed() < duration + PATIENCE {
+            while sent_at.len() < total && begun.elapsed() >= interval * sent_at.len() as u32 {
+                let due = begun + interval * sent_at.len() as u32;
+                let device = sent_at.len() % self.sockets.len();
+                let at = self.send_number(device, PACED | (first + sent_at.len() as u64))?;
+                seen.late.push((at - due).as_secs_f64() * 1e6);
+                sent_at.push(Some(at));
+            }
+            for n in self.epoll.wait(&mut ready, Some(TICK))? {
+                if n == TIMER {
+                    let _ = rustix::io::read(&timer, &mut expirations);
+                    continue;
+                }
+                let Some(number) = self.hear(n) else { continue };
+                let place = number.checked_sub(PACED | first).map(|n| n as usize);
+                // Each counts once.
+                if let Some(at) = place.and_then(|n| sent_at.get_mut(n)?.take()) {
+                    seen.round_trips += 1;
+                    seen.micros.push(at.elapsed().as_secs_f64() * 1e6);
+                }
+            }
+        }
+        seen.lost = total as u64 - seen.round_trips;
+        Ok(seen)
+    }
+
+    /// Sends the next datagram of device `n`.
     fn send(&mut self, n: usize) -> io::Result<()> {
         self.awaited[n] += 1;
+        self.sent_at[n] = self.send_number(n, self.awaited[n])?;
+        Ok(())
+    }
+
+    /// Sends a datagram with this number from device `n`; when that was.
+    fn send_number(&mut self, n: usize, number: u64) -> io::Result<Instant> {
         self.buf[AT..AT + self.len].fill(n as u8);
-        self.buf[AT..AT + 8].copy_from_slice(&self.awaited[n].to_be_bytes());
+        self.buf[AT..AT + 8].copy_from_slice(&number.to_be_bytes());
         let mut datagram = AT..AT + self.len;
         if let Some(dtls) = &mut self.dtls {
             let sealed =
@@ -199,29 +266,15 @@ impl Devices {
                     .send_in_place(dtls.handles[n], &mut self.buf, datagram.clone());
             datagram = sealed.map_err(io::Error::other)?.0;
         }
-        self.sent_at[n] = Instant::now();
-        // A full buffer or an ICMP error loses the datagram; it will be sent again.
+        let now = Instant::now();
+        // A full buffer or an ICMP error loses the datagram.
         let _ = self.sockets[n].send(&self.buf[datagram]);
-        Ok(())
+        Ok(now)
     }
 
     /// Takes one datagram; whether it was the echo that the device waited for.
     fn receive(&mut self, n: usize, seen: &mut Seen) -> bool {
-        let Ok(len) = self.sockets[n].recv(&mut self.buf) else {
-            return false;
-        };
-        let now = self.now();
-        let mut payload = 0..len;
-        if let Some(dtls) = &mut self.dtls {
-            let mut datagram = Datagram::new(&mut self.buf[..len]);
-            match dtls.endpoint.handle(now, path(n as u32), &mut datagram) {
-                Some(Received::Application { payload: at, .. }) => payload = at,
-                _ => return false,
-            }
-        }
-        let payload = &self.buf[payload];
-        let echo = payload.len() == self.len
-            && payload.first_chunk() == Some(&self.awaited[n].to_be_bytes());
+        let echo = self.hear(n) == Some(self.awaited[n]);
         if echo {
             seen.round_trips += 1;
             seen.micros
@@ -229,4 +282,33 @@ impl Devices {
         }
         echo
     }
+
+    /// Takes one datagram of device `n`; its number, if it is an echo.
+    fn hear(&mut self, n: usize) -> Option<u64> {
+        let len = self.sockets[n].recv(&mut self.buf).ok()?;
+        let now = self.now();
+        let mut payload = 0..len;
+        if let Some(dtls) = &mut self.dtls {
+            let mut datagram = Datagram::new(&mut self.buf[..len]);
+            match dtls.endpoint.handle(now, path(n as u32), &mut datagram) {
+                Some(Received::Application { payload: at, .. }) => payload = at,
+                _ => return None,
+            }
+        }
+        let payload = &self.buf[payload];
+        let number = payload.first_chunk().copied().map(u64::from_be_bytes);
+        number.filter(|_| payload.len() == self.len)
+    }
+}
+
+/// A timer that can be read at every `interval` from now: epoll's own time-outs are whole milliseconds.
+fn timer(interval: Duration) -> io::Result<OwnedFd> {
+    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
+    let interval = Timespec::try_from(interval).map_err(io::Error::other)?;
+    let always = Itimerspec {
+        it_interval: interval,
+        it_value: interval,
+    };
+    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &always)?;
+    Ok(timer)
 }

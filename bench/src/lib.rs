@@ -6,8 +6,11 @@
 
 pub mod counting;
 pub mod devices;
+pub mod echo;
 pub mod epoll;
+pub mod flood;
 pub mod handshakes;
+pub mod hostile;
 pub mod loopback;
 pub mod machine;
 pub mod memory;
@@ -16,9 +19,13 @@ pub mod openssl;
 pub mod papers;
 pub mod parts;
 pub mod peer;
+pub mod peers;
 pub mod plain_relay;
+pub mod process;
 pub mod relay;
 pub mod report;
+pub mod servers;
 pub mod shake;
 pub mod timing;
+pub mod visitor;
 pub mod work;

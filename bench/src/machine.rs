@@ -65,12 +65,33 @@ impl fmt::Display for Machine {
 
 /// Resident memory of this process in bytes.
 pub fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    resident_of(std::process::id())
+}
+
+/// Resident memory of process `pid` in bytes; 0 when there is none.
+pub fn resident_of(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
+}
+
+/// Datagrams that sockets of UDP over IPv4 at this port had no room for.
+pub fn socket_drops(port: u16) -> u64 {
+    let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
+    let suffix = format!(":{port:04X}");
+    table
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let of_port = fields.next()?.ends_with(&suffix);
+            of_port
+                .then(|| fields.last()?.parse::<u64>().ok())
+                .flatten()
+        })
+        .sum()
 }
 
 /// Processor time that the threads of process `pid` have used, in nanoseconds.

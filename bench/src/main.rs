@@ -7,13 +7,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use lockgate_bench::echo::{self, EchoOptions};
+use lockgate_bench::hostile::{self, Hostility};
 use lockgate_bench::machine::Machine;
 use lockgate_bench::memory::{self, ServerOptions, Span};
 use lockgate_bench::relay::{self, Load};
 use lockgate_bench::report::{Report, Section};
+use lockgate_bench::servers::{self, Visits};
 use lockgate_bench::timing::Effort;
 use lockgate_bench::work::Record;
-use lockgate_bench::{handshakes, parts, plain_relay};
+use lockgate_bench::{handshakes, parts, peers, plain_relay, process};
 
 /// Measures Lockgate beside references in the same run
 #[derive(Debug, Parser)]
@@ -40,8 +43,15 @@ enum What {
     Memory,
     /// `lockgate proxy` beside a plain relay
     Relay(RelayOptions),
+    /// Handshakes of servers over UDP, ours beside other libraries'
+    Servers(ServersOptions),
+    /// The proxy under a flood of spoofed hellos, and beside clients that fall silent
+    Hostile(Program),
     /// Everything
-    All(RelayOptions),
+    All(AllOptions),
+    /// Our own echo server
+    #[command(hide = true)]
+    Echo(EchoOptions),
     /// The plain relay that the proxy is held against
     #[command(hide = true)]
     PlainRelay {
@@ -85,10 +95,48 @@ enum What {
 }
 
 #[derive(Debug, clap::Args)]
-struct RelayOptions {
+struct Program {
     /// The lockgate program [default: the one beside this program]
     #[arg(long, value_name = "PATH")]
     lockgate: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct AllOptions {
+    #[command(flatten)]
+    program: Program,
+    #[command(flatten)]
+    relay: RelayLoad,
+    #[command(flatten)]
+    servers: OtherServers,
+}
+
+#[derive(Debug, clap::Args)]
+struct RelayOptions {
+    #[command(flatten)]
+    program: Program,
+    #[command(flatten)]
+    relay: RelayLoad,
+}
+
+#[derive(Debug, clap::Args)]
+struct ServersOptions {
+    #[command(flatten)]
+    program: Program,
+    #[command(flatten)]
+    servers: OtherServers,
+}
+
+#[derive(Debug, clap::Args)]
+struct OtherServers {
+    /// Another wolfSSL beside the system's: a folder with its `include` and `lib` [default: what interop/peers has
+    /// built with --release, if it has]
+    #[arg(long, value_name = "FOLDER")]
+    wolfssl: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct RelayLoad {
     /// How many devices
     #[arg(long, default_value_t = 100)]
     sessions: usize,
@@ -146,17 +194,31 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
         }
         What::Parts => in_parts(cli.smoke),
         What::Memory => vec![in_memory(cli.smoke)?],
-        What::Relay(options) => vec![relay::measure(&load(options, cli.smoke)?)?],
+        What::Relay(RelayOptions { program, relay }) => {
+            vec![relay::measure(&load(program, relay, cli.smoke)?)?]
+        }
+        What::Servers(ServersOptions { program, servers }) => {
+            vec![servers::measure(&visits(program, servers, cli.smoke)?)?]
+        }
+        What::Hostile(program) => vec![hostile::measure(&hostility(program, cli.smoke)?)?],
+        What::Echo(options) => {
+            echo::serve(options)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         What::PlainRelay { bind, connect } => {
             plain_relay::run(*bind, *connect)?;
             return Ok(ExitCode::SUCCESS);
         }
         What::All(options) => {
             // Rather at once than after all the rest.
-            let load = load(options, cli.smoke)?;
+            let load = load(&options.program, &options.relay, cli.smoke)?;
+            let visits = visits(&options.program, &options.servers, cli.smoke)?;
+            let hostility = hostility(&options.program, cli.smoke)?;
             let mut all = in_parts(cli.smoke);
             all.push(in_memory(cli.smoke)?);
+            all.push(servers::measure(&visits)?);
             all.push(relay::measure(&load)?);
+            all.push(hostile::measure(&hostility)?);
             all
         }
     };
@@ -192,18 +254,42 @@ fn in_parts(smoke: bool) -> Vec<Section> {
     ]
 }
 
-fn load(options: &RelayOptions, smoke: bool) -> io::Result<Load> {
-    let lockgate = options.lockgate.clone().or_else(relay::lockgate_beside);
-    let lockgate = lockgate.ok_or_else(|| {
+fn lockgate(program: &Program) -> io::Result<PathBuf> {
+    let given = program.lockgate.clone();
+    given.or_else(process::lockgate_beside).ok_or_else(|| {
         io::Error::other(
             "no lockgate program beside this one: cargo build --release -p lockgate, or give --lockgate",
         )
-    })?;
+    })
+}
+
+fn load(program: &Program, relay: &RelayLoad, smoke: bool) -> io::Result<Load> {
     Ok(Load {
-        lockgate,
-        sessions: options.sessions,
+        lockgate: lockgate(program)?,
+        sessions: relay.sessions,
         rounds: if smoke { 2 } else { 9 },
         round: Duration::from_millis(if smoke { 200 } else { 1000 }),
+    })
+}
+
+fn visits(program: &Program, servers: &OtherServers, smoke: bool) -> io::Result<Visits> {
+    Ok(Visits {
+        lockgate: lockgate(program)?,
+        wolfssl: servers.wolfssl.clone().or_else(peers::wolfssl_beside),
+        rounds: if smoke { 2 } else { 9 },
+        visits: if smoke { 20 } else { 100 },
+    })
+}
+
+fn hostility(program: &Program, smoke: bool) -> io::Result<Hostility> {
+    Ok(Hostility {
+        lockgate: lockgate(program)?,
+        flood: 100_000,
+        sessions: if smoke { 100 } else { 1000 },
+        pace: 1000,
+        duration: Duration::from_millis(if smoke { 400 } else { 5000 }),
+        rounds: if smoke { 2 } else { 9 },
+        visits: if smoke { 20 } else { 200 },
     })
 }
 

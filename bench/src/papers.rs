@@ -2,13 +2,16 @@
 //! endpoint's questions.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 
 use lockgate_aws_lc::{AwsLc, PrivateKey};
 use lockgate_dtls::certificate::CertificateType;
 use lockgate_dtls::crypto::{KeyType, SigningKey as _};
 use lockgate_dtls::{
-    ConnectionHandle, Credential, Endpoint, Event, Instant, ResumptionRequest, Role, Session,
+    Address, ConnectionHandle, Credential, Endpoint, Event, Instant, ResumptionRequest, Role,
+    Session,
 };
 use lockgate_webpki::{KeyHash, ServerName, Source, Time, Usage, Verifier, algorithms};
 
@@ -41,18 +44,49 @@ pub struct Paper {
     pub der: Vec<u8>,
     /// The key to it.
     pub key: PrivateKey,
+    /// The certificate and the key as PEM, for programs that read files; of a raw public key, nothing.
+    pub pem: Option<[String; 2]>,
 }
 
 /// Both ends' papers, and what each knows of the other.
 pub struct Papers {
     /// The client's.
-    pub client: Paper,
+    pub client: Arc<Paper>,
     /// The server's.
-    pub server: Paper,
+    pub server: Arc<Paper>,
     /// The authority's certificate, as DER.
     pub authority: Vec<u8>,
+    /// The same as PEM; empty where there is none.
+    pub authority_pem: String,
     /// What both check by; without it whatever is shown is taken, and only its key proved.
-    verifier: Option<Verifier>,
+    verifier: Option<Arc<Verifier>>,
+}
+
+impl Paper {
+    /// A certificate and the key to it.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn load(der: &Path, key_pem: &Path) -> io::Result<Self> {
+        let key = PrivateKey::from_pem(&fs::read(key_pem)?).map_err(io::Error::other)?;
+        Ok(Self {
+            kind: CertificateType::X509,
+            der: fs::read(der)?,
+            key,
+            pem: None,
+        })
+    }
+}
+
+/// What certificates by `authority` (DER) are checked with.
+///
+/// # Panics
+/// When it is no certificate.
+pub fn verifier(authority: Vec<u8>) -> Arc<Verifier> {
+    let builder = Verifier::builder(algorithms::AWS_LC)
+        .anchors(&Source::new("authority", authority))
+        .expect("a certificate");
+    Arc::new(builder.build())
 }
 
 impl Papers {
@@ -61,16 +95,18 @@ impl Papers {
     /// # Panics
     /// When they cannot be made.
     pub fn certificates() -> Self {
-        let (client, server, authority) = issue();
-        let verifier = Verifier::builder(algorithms::AWS_LC)
-            .anchors(&Source::new("authority", authority.clone()))
-            .expect("a certificate")
-            .build();
-        Self {
+        let Issued {
             client,
             server,
             authority,
-            verifier: Some(verifier),
+            authority_pem,
+        } = issue();
+        Self {
+            client: Arc::new(client),
+            server: Arc::new(server),
+            verifier: Some(verifier(authority.clone())),
+            authority,
+            authority_pem,
         }
     }
 
@@ -89,11 +125,12 @@ impl Papers {
     pub fn raw_keys() -> Self {
         let [client, server] = [(), ()].map(|()| {
             let key = PrivateKey::generate(KeyType::EcdsaP256).expect("randomness");
-            Paper {
+            Arc::new(Paper {
                 kind: CertificateType::RawPublicKey,
                 der: key.public_key_info().to_vec(),
                 key,
-            }
+                pem: None,
+            })
         });
         let verifier = Verifier::builder(algorithms::AWS_LC)
             .key(KeyHash::of(&client.der))
@@ -103,13 +140,22 @@ impl Papers {
             client,
             server,
             authority: Vec::new(),
-            verifier: Some(verifier),
+            authority_pem: String::new(),
+            verifier: Some(Arc::new(verifier)),
         }
     }
 }
 
+/// What [`issue`] makes.
+struct Issued {
+    client: Paper,
+    server: Paper,
+    authority: Vec<u8>,
+    authority_pem: String,
+}
+
 /// An authority of P-256, a client's and a server's certificate by it.
-fn issue() -> (Paper, Paper, Vec<u8>) {
+fn issue() -> Issued {
     use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa};
     use rcgen::{Issuer, KeyPair, KeyUsagePurpose};
     let made = "a certificate that rcgen makes";
@@ -120,7 +166,7 @@ fn issue() -> (Paper, Paper, Vec<u8>) {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let key = KeyPair::generate().expect(made);
-    let authority = params.self_signed(&key).expect(made).der().to_vec();
+    let authority = params.self_signed(&key).expect(made);
     let issuer = Issuer::new(params, key);
     let paper = |name: &str, purpose| {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect(made);
@@ -133,17 +179,22 @@ fn issue() -> (Paper, Paper, Vec<u8>) {
             kind: CertificateType::X509,
             der: certificate.der().to_vec(),
             key: PrivateKey::from_der(key.serialized_der()).expect(made),
+            pem: Some([certificate.pem(), key.serialize_pem()]),
         }
     };
-    let client = paper("device-01.example", ExtendedKeyUsagePurpose::ClientAuth);
-    let server = paper(SERVER_NAME, ExtendedKeyUsagePurpose::ServerAuth);
-    (client, server, authority)
+    Issued {
+        client: paper("device-01.example", ExtendedKeyUsagePurpose::ClientAuth),
+        server: paper(SERVER_NAME, ExtendedKeyUsagePurpose::ServerAuth),
+        authority: authority.der().to_vec(),
+        authority_pem: authority.pem(),
+    }
 }
 
 /// One end's caller: it answers what its endpoint asks.
 pub struct Caller {
     role: Role,
-    papers: Option<Arc<Papers>>,
+    own: Option<Arc<Paper>>,
+    verifier: Option<Arc<Verifier>>,
     /// Sessions by their ID, on a server.
     store: HashMap<Vec<u8>, Session>,
     /// The newest session of this end's.
@@ -153,9 +204,19 @@ pub struct Caller {
 impl Caller {
     /// An end that has these, or only the pre-shared key.
     pub fn new(role: Role, papers: Option<Arc<Papers>>) -> Self {
+        let own = papers.as_ref().map(|papers| match role {
+            Role::Client => Arc::clone(&papers.client),
+            Role::Server => Arc::clone(&papers.server),
+        });
+        Self::with(role, own, papers.and_then(|papers| papers.verifier.clone()))
+    }
+
+    /// An end that shows `own` and checks with `verifier` what it is shown; without one, it takes anything.
+    pub fn with(role: Role, own: Option<Arc<Paper>>, verifier: Option<Arc<Verifier>>) -> Self {
         Self {
             role,
-            papers,
+            own,
+            verifier,
             store: HashMap::new(),
             session: None,
         }
@@ -165,9 +226,9 @@ impl Caller {
     ///
     /// # Panics
     /// When there is no good answer: nothing here is meant to fail.
-    pub fn answer(
+    pub fn answer<A: Address>(
         &mut self,
-        endpoint: &mut Endpoint<AwsLc>,
+        endpoint: &mut Endpoint<AwsLc, A>,
         now: Instant,
         handle: ConnectionHandle,
         event: Event,
@@ -208,7 +269,7 @@ impl Caller {
             }
             Event::PeerCertificate => {
                 let shown = endpoint.peer_certificate(handle).expect("asked for");
-                if let Some(verifier) = &self.papers().verifier {
+                if let Some(verifier) = &self.verifier {
                     let usage = match self.role {
                         Role::Client => Usage::Server {
                             name: ServerName::parse(SERVER_NAME),
@@ -244,14 +305,7 @@ impl Caller {
         }
     }
 
-    fn papers(&self) -> &Papers {
-        self.papers.as_deref().expect("an end with papers")
-    }
-
     fn own(&self) -> &Paper {
-        match self.role {
-            Role::Client => &self.papers().client,
-            Role::Server => &self.papers().server,
-        }
+        self.own.as_deref().expect("an end with papers")
     }
 }

@@ -80,7 +80,7 @@ impl Peer {
         Self {
             client: Arc::clone(&config),
             server: config,
-            certificates: Some([&papers.client, &papers.server].map(certificate)),
+            certificates: Some([&*papers.client, &*papers.server].map(certificate)),
             now: Instant::now(),
             buf: Box::new([0; 2048]),
         }

@@ -1,17 +1,16 @@
 //! The whole: `lockgate proxy` in front of an echo server, beside the plain relay of this bench under the same load.
 
-use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use lockgate_dtls::CipherSuite;
 
 use crate::devices::Devices;
 use crate::loopback::{IDENTITY, KEY_HEX};
-use crate::machine::processor_nanos;
+use crate::process::{Scratch, Server, echo, free_address};
 use crate::report::{Row, Section};
 use crate::timing::{median, percentile};
 
@@ -28,84 +27,22 @@ pub struct Load {
     pub round: Duration,
 }
 
-/// The `lockgate` program that was built beside this one.
-pub fn lockgate_beside() -> Option<PathBuf> {
-    let path = std::env::current_exe().ok()?.with_file_name("lockgate");
-    path.is_file().then_some(path)
-}
-
-/// A relay in a process of its own, ended when this is dropped.
-struct Relay {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Relay {
-    fn start(mut command: Command, address: SocketAddr, log: &Path) -> io::Result<Self> {
-        let log = File::create(log)?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let this = Self { child, address };
-        this.wait_until_bound()?;
-        Ok(this)
-    }
-
-    /// Its address is taken once it listens.
-    fn wait_until_bound(&self) -> io::Result<()> {
-        for _ in 0..250 {
-            if UdpSocket::bind(self.address).is_err() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Err(io::Error::other("the relay does not listen"))
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_address() -> io::Result<SocketAddr> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
-/// An echo server in a thread, which ends with the process.
-fn echo() -> io::Result<SocketAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = socket.local_addr()?;
-    std::thread::spawn(move || {
-        let mut buf = [0; 2048];
-        loop {
-            if let Ok((len, from)) = socket.recv_from(&mut buf) {
-                let _ = socket.send_to(&buf[..len], from);
-            }
-        }
-    });
-    Ok(address)
-}
-
-fn start_plain(backend: SocketAddr, log: &Path) -> io::Result<Relay> {
+fn start_plain(backend: SocketAddr, log: &Path) -> io::Result<Server> {
     let address = free_address()?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["plain-relay", &address.to_string(), &backend.to_string()]);
-    Relay::start(command, address, log)
+    Server::start(command, address, log)
 }
 
-fn start_lockgate(
-    load: &Load,
+/// The proxy with one suite and the key of all devices here.
+pub fn start_lockgate(
+    lockgate: &Path,
     backend: SocketAddr,
     suite: CipherSuite,
     log: &Path,
-) -> io::Result<Relay> {
+) -> io::Result<Server> {
     let address = free_address()?;
-    let mut command = Command::new(&load.lockgate);
+    let mut command = Command::new(lockgate);
     command
         .args(["proxy", "--bind", &address.to_string()])
         .args(["--connect", &backend.to_string()])
@@ -114,7 +51,7 @@ fn start_lockgate(
         .args(["--cipher-suites", suite.name().unwrap_or_default()])
         // All devices here share one identity, which is one device's elsewhere.
         .args(["--replace-same-identity", "false"]);
-    Relay::start(command, address, log)
+    Server::start(command, address, log)
 }
 
 /// Medians over the rounds of one relay.
@@ -124,6 +61,8 @@ struct Figures {
     p50: Vec<f64>,
     p99: Vec<f64>,
     rate: Vec<f64>,
+    /// How late datagrams of a set pace were sent.
+    late: Vec<f64>,
     lost: u64,
 }
 
@@ -134,22 +73,24 @@ impl Figures {
             p50: Vec::new(),
             p99: Vec::new(),
             rate: Vec::new(),
+            late: Vec::new(),
             lost: 0,
         }
     }
 
     fn round(
         &mut self,
-        relay: &Relay,
+        relay: &Server,
         devices: &mut Devices,
         duration: Duration,
+        pace: Option<u32>,
     ) -> io::Result<()> {
-        let cpu = |relay: &Relay| {
-            processor_nanos(relay.child.id()).ok_or_else(|| io::Error::other("the relay has ended"))
+        let before = relay.processor_nanos()?;
+        let seen = match pace {
+            None => devices.run(duration)?,
+            Some(per_second) => devices.run_paced(duration, per_second)?,
         };
-        let before = cpu(relay)?;
-        let seen = devices.run(duration)?;
-        let nanos = cpu(relay)?.saturating_sub(before);
+        let nanos = relay.processor_nanos()?.saturating_sub(before);
         if seen.round_trips == 0 {
             return Err(io::Error::other("no datagram came back"));
         }
@@ -160,46 +101,98 @@ impl Figures {
             .push(datagrams as f64 / duration.as_secs_f64() / 1e3);
         self.p50.push(percentile(seen.micros.clone(), 50));
         self.p99.push(percentile(seen.micros, 99));
+        self.late.extend(seen.late);
         self.lost += seen.lost;
         Ok(())
     }
 }
 
-/// Both relays in turn, for each suite and size.
+/// What goes through both relays.
+struct Case {
+    name: &'static str,
+    suite: CipherSuite,
+    len: usize,
+    /// Datagrams a second, of all devices; without one, as fast as answers come.
+    pace: Option<u32>,
+    /// How many times the plain relay's processor time ours may take.
+    bar: f64,
+}
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "PSK GCM, 64 bytes",
+        suite: CipherSuite::PSK_AES_128_GCM_SHA256,
+        len: 64,
+        pace: None,
+        bar: 1.15,
+    },
+    Case {
+        name: "PSK CCM_8, 64 bytes",
+        suite: CipherSuite::PSK_AES_128_CCM_8,
+        len: 64,
+        pace: None,
+        bar: 1.2,
+    },
+    Case {
+        name: "PSK GCM, 1200 bytes",
+        suite: CipherSuite::PSK_AES_128_GCM_SHA256,
+        len: 1200,
+        pace: None,
+        bar: 1.2,
+    },
+    Case {
+        name: "PSK GCM, 64 bytes, 5,000 round trips a second",
+        suite: CipherSuite::PSK_AES_128_GCM_SHA256,
+        len: 64,
+        pace: Some(5000),
+        bar: 1.2,
+    },
+];
+
+/// How much longer than through the plain relay all but one in a hundred paced round trips may take, in microseconds.
+const ADDED_BAR: f64 = 100.0;
+
+/// Both relays in turn, for each suite, size and pace.
 pub fn measure(load: &Load) -> io::Result<Section> {
+    let scratch = Scratch::new()?;
     let backend = echo()?;
     let mut rows = Vec::new();
     let mut lost = Vec::new();
-    let cases = [
-        ("PSK GCM", CipherSuite::PSK_AES_128_GCM_SHA256, 64),
-        ("PSK CCM_8", CipherSuite::PSK_AES_128_CCM_8, 64),
-        ("PSK GCM", CipherSuite::PSK_AES_128_GCM_SHA256, 1200),
-    ];
-    for (name, suite, len) in cases {
-        let log = std::env::temp_dir().join(format!("lockgate-bench-{}.log", std::process::id()));
-        let figures = side_by_side(load, backend, suite, len, &log);
-        let (plain, ours) = figures.map_err(|error| {
-            io::Error::other(format!(
-                "{error}; the relay's words are in {}",
-                log.display()
-            ))
+    let mut late = Vec::new();
+    for case in &CASES {
+        let log = scratch.file("relay.log");
+        let (plain, ours) = side_by_side(load, backend, case, &log).map_err(|error| {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            io::Error::other(format!("{error} {}", said.trim()))
         })?;
-        let _ = std::fs::remove_file(&log);
-        let mut push = |what: &str, unit, ours: &[f64], plain: &[f64]| {
+        let row = |what: &str, unit, ours: &[f64], plain: &[f64]| {
             let ratios = ours.iter().zip(plain).map(|(o, p)| o / p).collect();
-            rows.push(
-                Row::new(
-                    format!("{what}, {name}, {len} bytes"),
-                    median(ours.to_vec()),
-                    unit,
-                )
-                .beside("plain relay", median(plain.to_vec()), median(ratios)),
-            );
+            Row::new(
+                format!("{what}, {}", case.name),
+                median(ours.to_vec()),
+                unit,
+            )
+            .beside("plain relay", median(plain.to_vec()), median(ratios))
         };
-        push("CPU per relayed datagram", "µs", &ours.cpu, &plain.cpu);
-        push("round trip, median", "µs", &ours.p50, &plain.p50);
-        push("round trip, 99th percentile", "µs", &ours.p99, &plain.p99);
-        push("thousand datagrams per second", "", &ours.rate, &plain.rate);
+        rows.extend([
+            row("CPU per relayed datagram", "µs", &ours.cpu, &plain.cpu).at_most_times(case.bar),
+            row("round trip, median", "µs", &ours.p50, &plain.p50),
+            row("round trip, 99th percentile", "µs", &ours.p99, &plain.p99),
+        ]);
+        if case.pace.is_some() {
+            let added = ours.p99.iter().zip(&plain.p99).map(|(o, p)| o - p);
+            let what = format!("added at the 99th percentile, {}", case.name);
+            let added = Row::new(what, median(added.collect()), "µs");
+            rows.push(added.at_most_but_for_noise(ADDED_BAR));
+            late.extend([ours.late, plain.late].concat());
+        } else {
+            rows.push(row(
+                "thousand datagrams per second",
+                "",
+                &ours.rate,
+                &plain.rate,
+            ));
+        }
         lost.push(format!("{} and {}", ours.lost, plain.lost));
     }
     Ok(Section {
@@ -208,10 +201,15 @@ pub fn measure(load: &Load) -> io::Result<Section> {
         notes: vec![format!(
             "{} devices over loopback, each with one datagram under way, echoed by a plain server; {} rounds of {} ms of \
              each relay in turn. CPU is that of the relay's process, both directions counted as a datagram each. \
-             Datagrams sent again for want of an echo, proxy and plain relay: {}.",
+             Paced datagrams are sent by the clock, whether echoes come or not; a round trip counts from the sending, \
+             which was {:.0} µs after it was due in the median and {:.0} µs at the 99th percentile; what is added is the \
+             median of the rounds' differences. Datagrams sent again for want of an echo (paced: not echoed), proxy and \
+             plain relay: {}.",
             load.sessions,
             load.rounds,
             load.round.as_millis(),
+            percentile(late.clone(), 50),
+            percentile(late, 99),
             lost.join("; ")
         )],
     })
@@ -220,23 +218,21 @@ pub fn measure(load: &Load) -> io::Result<Section> {
 fn side_by_side(
     load: &Load,
     backend: SocketAddr,
-    suite: CipherSuite,
-    len: usize,
+    case: &Case,
     log: &Path,
 ) -> io::Result<(Figures, Figures)> {
-    let proxy = start_lockgate(load, backend, suite, log)?;
+    let (suite, len) = (case.suite, case.len);
+    let proxy = start_lockgate(&load.lockgate, backend, suite, log)?;
     let mut behind_proxy = Devices::new(proxy.address, load.sessions, len, Some(suite))?;
-    let relay_log = log.with_extension("plain");
-    let plain = start_plain(backend, &relay_log)?;
+    let plain = start_plain(backend, &log.with_extension("plain"))?;
     let mut behind_plain = Devices::new(plain.address, load.sessions, len, None)?;
-    let _ = std::fs::remove_file(relay_log);
     // The first round opens sockets and fills caches; it counts for neither.
     behind_plain.run(load.round / 4)?;
     behind_proxy.run(load.round / 4)?;
     let (mut of_plain, mut of_proxy) = (Figures::new(), Figures::new());
     for _ in 0..load.rounds {
-        of_plain.round(&plain, &mut behind_plain, load.round)?;
-        of_proxy.round(&proxy, &mut behind_proxy, load.round)?;
+        of_plain.round(&plain, &mut behind_plain, load.round, case.pace)?;
+        of_proxy.round(&proxy, &mut behind_proxy, load.round, case.pace)?;
     }
     Ok((of_plain, of_proxy))
 }

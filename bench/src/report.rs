@@ -70,6 +70,13 @@ impl Row {
         self
     }
 
+    /// At most so much, where noise can have a part in it.
+    #[must_use]
+    pub const fn at_most_but_for_noise(mut self, bar: f64) -> Self {
+        self.bar = Some(Bar::Value(bar));
+        self
+    }
+
     /// Whether the bar is met; `None` without one.
     pub fn met(&self) -> Option<bool> {
         Some(match self.bar? {

@@ -1,0 +1,144 @@
+//! A client that comes, shakes hands, has a datagram echoed and says goodbye, over loopback, again and again.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockgate_aws_lc::AwsLc;
+use lockgate_dtls::crypto::NamedGroup;
+use lockgate_dtls::{
+    CipherSuite, ConnectionHandle, Datagram, Endpoint, Event, Instant as EngineInstant, Received,
+    Role, UdpPath,
+};
+
+use crate::loopback::{endpoint, path, proving_config};
+use crate::papers::{Caller, Papers, Proof, SERVER_NAME};
+
+/// How long one visit may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the socket waits before timers are looked at.
+const TICK: Duration = Duration::from_millis(20);
+/// Sockets of earlier visits that stay open, so that a late goodbye finds its port.
+const OPEN: usize = 32;
+/// What the server sends back.
+const PAYLOAD: &[u8] = b"sixteen bytes ..";
+
+/// Clients of one server, one after the other.
+pub struct Visitor {
+    server: SocketAddr,
+    name: &'static [u8],
+    endpoint: Endpoint<AwsLc>,
+    caller: Caller,
+    start: Instant,
+    sockets: VecDeque<UdpSocket>,
+    buf: Vec<u8>,
+}
+
+impl Visitor {
+    /// Clients of `server` that prove themselves so, with one suite.
+    pub fn new(server: SocketAddr, suite: CipherSuite, proof: Proof, papers: &Arc<Papers>) -> Self {
+        let config = proving_config(false, suite, false, proof, NamedGroup::SECP256R1);
+        let named = proof != Proof::Psk;
+        Self {
+            server,
+            name: if named { SERVER_NAME.as_bytes() } else { b"" },
+            endpoint: endpoint(config),
+            caller: Caller::new(Role::Client, named.then(|| Arc::clone(papers))),
+            start: Instant::now(),
+            sockets: VecDeque::new(),
+            buf: vec![0; 4096],
+        }
+    }
+
+    /// A whole visit from a port of its own; how long the handshake took.
+    pub fn visit(&mut self) -> io::Result<Duration> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.connect(self.server)?;
+        socket.set_read_timeout(Some(TICK))?;
+        let begun = Instant::now();
+        let handle = self
+            .endpoint
+            .connect(self.now(), path(0), self.name)
+            .map_err(io::Error::other)?;
+        let result = self.converse(&socket, handle, begun);
+        self.endpoint.discard(handle);
+        self.sockets.push_back(socket);
+        if self.sockets.len() > OPEN {
+            self.sockets.pop_front();
+        }
+        result
+    }
+
+    fn converse(
+        &mut self,
+        socket: &UdpSocket,
+        handle: ConnectionHandle,
+        begun: Instant,
+    ) -> io::Result<Duration> {
+        let mut took = None;
+        loop {
+            while let Some((of, event)) = self.endpoint.poll_event() {
+                match event {
+                    _ if of != handle => {}
+                    Event::Closed(reason) => return Err(io::Error::other(reason.to_string())),
+                    Event::Connected => {
+                        took = Some(begun.elapsed());
+                        self.send(socket, handle)?;
+                    }
+                    event => {
+                        let now = self.now();
+                        self.caller.answer(&mut self.endpoint, now, handle, event);
+                    }
+                }
+            }
+            self.transmit(socket)?;
+            if begun.elapsed() > PATIENCE {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            let len = match socket.recv(&mut self.buf) {
+                Ok(len) => len,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+                {
+                    self.endpoint.handle_timeout(self.now());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let (now, from) = (self.now(), path(0));
+            let mut datagram = Datagram::new(&mut self.buf[..len]);
+            let mut echoed = false;
+            while let Some(received) = self.endpoint.handle(now, from, &mut datagram) {
+                echoed |= matches!(received, Received::Application { .. });
+            }
+            if let (true, Some(took)) = (echoed, took) {
+                self.endpoint.close(handle);
+                self.transmit(socket)?;
+                return Ok(took);
+            }
+        }
+    }
+
+    fn now(&self) -> EngineInstant {
+        EngineInstant::from_micros(self.start.elapsed().as_micros() as u64)
+    }
+
+    fn transmit(&mut self, socket: &UdpSocket) -> io::Result<()> {
+        let now = self.now();
+        while let Some(sent) = self.endpoint.poll_transmit(now, &mut self.buf) {
+            socket.send(&self.buf[..sent.len])?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, socket: &UdpSocket, handle: ConnectionHandle) -> io::Result<()> {
+        // What ends the handshake goes before it.
+        self.transmit(socket)?;
+        let sealed = self.endpoint.send(handle, PAYLOAD, &mut self.buf);
+        let (record, _): (_, UdpPath) = sealed.map_err(io::Error::other)?;
+        socket.send(&self.buf[record])?;
+        Ok(())
+    }
+}
