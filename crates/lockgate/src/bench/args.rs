@@ -44,8 +44,8 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "NUMBER", default_value = "1", help_heading = DEVICES)]
     pub(super) seed: u64,
 
-    /// The pre-shared key; {n} in the identity stands for the number of the device, from 0. Every user of this machine
-    /// can see it in the list of processes
+    /// The pre-shared key; {} in the identity stands for the number of the device, from 0. Every user of this machine can
+    /// see it in the list of processes
     #[arg(long, allow_hyphen_values = true, value_name = "IDENTITY:HEX", conflicts_with = "psk_csv", help_heading = KEYS)]
     pub(super) psk: Option<HiddenText>,
     /// CSV file with lines of identity,hexkey: each device has one of them

@@ -31,7 +31,7 @@ written with one dash.
 
 Examples:
   lockgate bench 127.0.0.1:5684 --psk device:73656372657450534b --sessions 100
-  lockgate bench 127.0.0.1:5684 --psk 'device-{n}:73656372' --sessions 100000 --rate 5000
+  lockgate bench 127.0.0.1:5684 --psk 'device-{}:73656372' --sessions 100000 --rate 5000
   lockgate bench 192.0.2.1:5684 --psk-csv keys.csv --sessions 500 --think 30s --duration 10m";
 
 /// More devices than this on a server of this machine have addresses of their own.
@@ -58,6 +58,8 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
         Ok(_) => Vec::new(),
         Err(_) => name.trim_end_matches('.').into(),
     };
+    let keys = keys(&args)?;
+    let one_identity = keys.identities() == Some(1);
     let mut fleet = Fleet::new(FleetOptions {
         sources,
         config: config(&args),
@@ -68,11 +70,11 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
             .of_client(args.psk.is_some() || args.psk_csv.is_some())?,
         server_name,
         certificate_name: name.into(),
-        ..FleetOptions::new(server, keys(&args)?)
+        ..FleetOptions::new(server, keys)
     })
     .map_err(|e| e.to_string())?;
     let display = Display::new(args.quiet, stop);
-    let mut summary = Summary::new(&args, server, sources);
+    let mut summary = Summary::new(&args, server, sources, one_identity);
 
     let pace = Pace {
         at_once: args.handshakes_at_once,

@@ -39,7 +39,12 @@ pub(super) struct Sessions {
 }
 
 impl Summary {
-    pub(super) fn new(args: &BenchArgs, server: SocketAddr, sources: Sources) -> Self {
+    pub(super) fn new(
+        args: &BenchArgs,
+        server: SocketAddr,
+        sources: Sources,
+        one_identity: bool,
+    ) -> Self {
         Self {
             server: server.to_string(),
             source: match sources {
@@ -58,10 +63,7 @@ impl Summary {
             storm: None,
             traffic: None,
             stopped: false,
-            one_identity: args
-                .psk
-                .as_ref()
-                .is_some_and(|psk| !psk.as_str().contains("{n}")),
+            one_identity,
         }
     }
 
@@ -137,7 +139,7 @@ impl Summary {
             exchanged(&mut out, traffic);
         }
         if self.one_identity && at_end < wanted && connected > 1 {
-            let hint = "all devices have the same identity, and servers may end older sessions of it: write {n} in it";
+            let hint = "all devices have the same identity, and servers may end older sessions of it: write {} in it";
             line(&mut out, "", hint);
         }
         if self.stopped {
