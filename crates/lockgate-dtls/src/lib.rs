@@ -56,7 +56,7 @@ pub use drop_reason::DropReason;
 #[cfg(feature = "endpoint")]
 pub use endpoint::{
     CidKey, CidRoute, ConnectionHandle, ConnectionInfo, Endpoint, EndpointConfig, Placement,
-    Received, Transmit,
+    Received, TicketSecret, Transmit,
 };
 pub use error::{
     ApiError, CloseReason, HandshakeError, Limit, PeerIncompatible, PeerMisbehaved, SendError,

@@ -4,10 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{KEY, Link, Pair, Paper, provider};
+use common::{KEY, Link, Pair, Paper, client_config, provider};
 use lockgate_dtls::certificate::{CertificateType, CertificateTypes, ClientAuth};
 use lockgate_dtls::crypto::{Hash as _, HashAlgorithm, KeyType, Provider as _};
-use lockgate_dtls::{Config, ConnectionHandle, PeerIdentity, Session};
+use lockgate_dtls::{
+    Config, ConnectionHandle, EndpointConfig, PeerIdentity, Session, TicketSecret,
+};
 
 const RAW: [CertificateType; 1] = [CertificateType::RawPublicKey];
 
@@ -216,6 +218,58 @@ fn tickets_hold_for_two_lifetimes_at_most_and_are_renewed_in_the_second() {
     pair.client.events.clear();
     pair.server.events.clear();
     assert!(!second(&mut pair, &session).2, "too old");
+}
+
+#[test]
+fn endpoints_with_one_secret_take_each_others_tickets() {
+    let with = |seed, secret| {
+        let server = EndpointConfig {
+            config: config(),
+            ticket_secret: Some(TicketSecret::new([secret; 32])),
+            ..EndpointConfig::default()
+        };
+        Pair::with(
+            seed,
+            EndpointConfig {
+                config: config(),
+                ..client_config()
+            },
+            server,
+        )
+    };
+    // By how many hours each is older than its session, and whether the session is still good. Keys change at 12, 24, …
+    let cases = [
+        (0, 0, true),
+        (11, 11, true),
+        (11, 13, true),
+        (0, 23, true),
+        (0, 25, false),
+        (13, 35, true),
+        (13, 37, false),
+    ];
+    for (seed, (begun, resumed, good)) in cases.into_iter().enumerate() {
+        let seed = 100 + 10 * seed as u64;
+        let mut one = with(seed, 1);
+        one.run_for(Duration::from_hours(begun));
+        let session = first(&mut one);
+        // The other one has made its keys at some earlier time, or makes them only now.
+        for early in [None, Some(0), Some(begun)] {
+            let mut other = with(seed + 1, 1);
+            if let Some(early) = early {
+                other.run_for(Duration::from_hours(early));
+                let _ = first(&mut other);
+            }
+            let until = Duration::from_hours(resumed - early.unwrap_or(0));
+            other.run_for(until);
+            assert_eq!(
+                second(&mut other, &session).2,
+                good,
+                "{begun} {resumed} {early:?}"
+            );
+        }
+    }
+    let session = first(&mut with(200, 1));
+    assert!(!second(&mut with(201, 2), &session).2, "another secret");
 }
 
 #[test]

@@ -135,12 +135,11 @@ impl Connector {
             observer: options.observer,
             credentials: options.credentials,
             sessions: 0,
-            steering: None,
             listening: vec![bound],
             backlog: 0,
             census: Arc::clone(&workers.census),
         };
-        workers.start(vec![socket], config, false, hub)?;
+        workers.start(vec![socket], None, config, false, hub)?;
         Ok(Self { workers, bound })
     }
 

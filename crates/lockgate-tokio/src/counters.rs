@@ -79,6 +79,12 @@ pub struct IoCounters {
     pub stateless_replies: u64,
     /// Records that led nowhere.
     pub dropped: DropCounters,
+    /// Datagrams that came to the wrong worker and were handed over.
+    pub handed_over: u64,
+    /// Such that came from another worker.
+    pub taken_over: u64,
+    /// Such that were dropped because the queue to the other worker was full.
+    pub hand_over_dropped: u64,
 }
 
 impl IoCounters {
@@ -93,6 +99,9 @@ impl IoCounters {
         self.send_blocked += other.send_blocked;
         self.stateless_replies += other.stateless_replies;
         self.dropped.add_all(&other.dropped);
+        self.handed_over += other.handed_over;
+        self.taken_over += other.taken_over;
+        self.hand_over_dropped += other.hand_over_dropped;
     }
 }
 

@@ -8,16 +8,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lockgate_dtls::{
-    ConfigError, ConnectionHandle, Datagram, DropReason, EndpointConfig, Event, Instant, Received,
+    ConfigError, ConnectionHandle, Datagram, EndpointConfig, Event, Instant, Received,
 };
 use tokio::time::Sleep;
 
 use crate::hub::HandshakeDatagram;
 use crate::io::{PortOptions, count};
-use crate::{Io, MAX_DATAGRAM_LEN, MAX_SOCKETS, Path, PathError, path_error, peers};
+use crate::{Io, MAX_SOCKETS, Path, PathError, ReceiveBatch, Seat, path_error, peers};
 
-/// How many datagrams of one socket are taken before anything else has its turn.
-const BATCH: usize = 64;
+/// How many batches of one socket's datagrams are taken before anything else has its turn.
+const BATCHES: usize = 2;
+/// How many connections are ended at a time at the end.
+const CLOSED_AT_ONCE: usize = 64;
 
 /// What is done with the datagrams and events of a [`Driver`].
 ///
@@ -33,13 +35,6 @@ pub trait Service {
     /// is to tell comes as events, afterwards.
     fn on_progress(&mut self, io: &mut Io, connection: ConnectionHandle, path: Path) {
         let _ = (io, connection, path);
-    }
-
-    /// A record led nowhere; `rest` is its datagram from that record on, as it came. `true` when the service has seen to
-    /// all of `rest`, which then is not counted as dropped.
-    fn on_dropped(&mut self, io: &mut Io, path: Path, reason: DropReason, rest: &[u8]) -> bool {
-        let _ = (io, path, reason, rest);
-        false
     }
 
     /// The network said what became of a datagram of ours. Only a driver that listens to it hears of it: that of
@@ -77,7 +72,7 @@ pub trait Service {
 pub struct Driver<S> {
     io: Io,
     service: S,
-    incoming: Box<[u8]>,
+    batch: ReceiveBatch,
 }
 
 /// Why a driver could not be made.
@@ -94,11 +89,17 @@ pub enum DriverError {
 
 /// What a turn of the loop is for.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "sources, each ready or not by itself"
+)]
 struct Ready {
     /// One bit for each socket.
     sockets: u64,
     service: bool,
     peers: bool,
+    /// Another worker has handed something over.
+    handed: bool,
     /// What the kernel had no room for may be tried again.
     held: bool,
 }
@@ -114,6 +115,16 @@ impl<S: Service> Driver<S> {
         Self::with_options(sockets, config, PortOptions::default(), service)
     }
 
+    /// A driver for one of several workers. The engine's place among theirs is set; what else they must have in common
+    /// comes from [`share_keys`](crate::share_keys). Must be called within the tokio runtime that [`Driver::run`] will run
+    /// in.
+    pub fn at(seat: Seat, config: EndpointConfig, service: S) -> Result<Self, DriverError> {
+        let config = seat.place(config);
+        let mut driver = Self::new(seat.sockets, config, service)?;
+        driver.io.steering = seat.steering;
+        Ok(driver)
+    }
+
     pub(crate) fn with_options(
         sockets: Vec<std::net::UdpSocket>,
         config: EndpointConfig,
@@ -126,7 +137,7 @@ impl<S: Service> Driver<S> {
         Ok(Self {
             io: Io::new(sockets, config, options)?,
             service,
-            incoming: vec![0; MAX_DATAGRAM_LEN].into(),
+            batch: ReceiveBatch::new(),
         })
     }
 
@@ -144,16 +155,21 @@ impl<S: Service> Driver<S> {
     pub async fn run(&mut self) {
         let mut sleep = pin!(tokio::time::sleep_until(self.io.clock.timer(self.io.now)));
         let mut armed = Some(self.io.now);
+        // What was sent before it ran.
+        self.io.flush();
         loop {
             let ready = poll_fn(|cx| self.poll(cx, sleep.as_mut(), &mut armed)).await;
             self.io.now = self.io.clock.now();
             for number in 0..self.io.sockets.len() {
                 if ready.sockets & (1 << number) != 0 {
-                    self.receive_batch(number);
+                    self.receive_batches(number);
                 }
             }
             if ready.peers {
                 self.receive_from_peers();
+            }
+            if ready.handed {
+                self.take_over();
             }
             if ready.held {
                 self.io.send_held();
@@ -165,6 +181,7 @@ impl<S: Service> Driver<S> {
             };
             self.act_on_deadlines();
             self.settle();
+            self.io.flush();
             if flow.is_break() {
                 return;
             }
@@ -183,15 +200,16 @@ impl<S: Service> Driver<S> {
     pub async fn close_all(&mut self, within: Duration) -> usize {
         let until = tokio::time::Instant::now() + within;
         let all: Vec<_> = self.io.endpoint.handles().collect();
-        for (done, chunk) in all.chunks(BATCH).enumerate() {
+        for (done, chunk) in all.chunks(CLOSED_AT_ONCE).enumerate() {
             if tokio::time::Instant::now() >= until {
-                return all.len() - done * BATCH;
+                return all.len() - done * CLOSED_AT_ONCE;
             }
             self.io.now = self.io.clock.now();
             for &connection in chunk {
                 self.io.endpoint.close(connection);
             }
             self.tell_events();
+            self.io.flush();
             while self.io.transmit_next_or_wait(until).await {}
         }
         0
@@ -212,32 +230,53 @@ impl<S: Service> Driver<S> {
         ready.service = self.service.poll_ready(cx).is_ready();
         let peers = self.io.peers.as_ref();
         ready.peers = peers.is_some_and(|peers| peers.poll_ready(cx).is_ready());
+        let steering = self.io.steering.as_mut();
+        ready.handed = steering.is_some_and(|steering| steering.poll(cx).is_ready());
         ready.held = self.io.poll_held(cx).is_ready();
         let mut timed_out = false;
         if armed.is_some() && sleep.poll(cx).is_ready() {
             *armed = None;
             timed_out = true;
         }
-        if ready.sockets != 0 || ready.service || ready.peers || ready.held || timed_out {
+        let arrived = ready.sockets != 0 || ready.peers || ready.handed;
+        if arrived || ready.service || ready.held || timed_out {
             Poll::Ready(ready)
         } else {
             Poll::Pending
         }
     }
 
-    fn receive_batch(&mut self, number: usize) {
-        for _ in 0..BATCH {
+    fn receive_batches(&mut self, number: usize) {
+        for _ in 0..BATCHES {
             let Some(socket) = self.io.sockets.get(number) else {
                 return;
             };
-            match socket.try_recv(&mut self.incoming, &mut self.io.control, number as u8) {
-                Ok((len, path)) => self.receive(path, len),
+            match socket.receive(&mut self.batch) {
+                Ok(more) => {
+                    self.take_in(number);
+                    if !more {
+                        return;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
                     self.io.counters.receive_errors += 1;
                     socket.take_errors(&mut self.io.path_errors);
                 }
             }
+        }
+    }
+
+    /// Takes in what socket `number` gave.
+    fn take_in(&mut self, number: usize) {
+        for n in 0..self.batch.len() {
+            let Some(arrived) = self.batch.get(n) else {
+                continue;
+            };
+            let path = Path::with_local(arrived.from, arrived.to, number as u8);
+            self.io.counters.received += 1;
+            self.io.counters.received_bytes += arrived.bytes.len() as u64;
+            receive(&mut self.io, &mut self.service, path, arrived.bytes);
         }
     }
 
@@ -256,12 +295,15 @@ impl<S: Service> Driver<S> {
             // Asked each time: what one datagram leads to may close the socket or connect it again.
             let peer = self.io.peers.as_ref().and_then(|peers| peers.at(index));
             let Some((socket, path)) = peer else { return };
-            match socket.recv_from(&mut self.incoming) {
+            let space = self.batch.scratch();
+            match socket.recv_from(space) {
                 Ok((len, from)) => {
                     // Taken before the socket was connected, it can be from anybody.
                     let came_on = Path::with_local(from, path.local(), path.socket());
                     self.io.stray = came_on != path;
-                    self.receive(came_on, len);
+                    self.io.counters.received += 1;
+                    self.io.counters.received_bytes += len as u64;
+                    receive(&mut self.io, &mut self.service, came_on, &mut space[..len]);
                     self.io.stray = false;
                 }
                 Err(error) => {
@@ -279,16 +321,22 @@ impl<S: Service> Driver<S> {
         }
     }
 
-    /// Takes in the datagram of `len` bytes that came on `path`.
-    fn receive(&mut self, path: Path, len: usize) {
-        self.io.counters.received += 1;
-        self.io.counters.received_bytes += len as u64;
-        receive(
-            &mut self.io,
-            &mut self.service,
-            path,
-            &mut self.incoming[..len],
-        );
+    /// Takes in what came to other workers.
+    fn take_over(&mut self) {
+        let Some(steering) = &mut self.io.steering else {
+            return;
+        };
+        let mut handed = std::mem::take(&mut steering.handed);
+        for mut handover in handed.drain(..) {
+            self.io.counters.taken_over += 1;
+            self.io.came_over(handover.hops);
+            let bytes = &mut handover.datagram;
+            receive(&mut self.io, &mut self.service, handover.path, bytes);
+        }
+        self.io.came_over(0);
+        if let Some(steering) = &mut self.io.steering {
+            steering.handed = handed;
+        }
     }
 
     fn act_on_deadlines(&mut self) {
@@ -370,7 +418,8 @@ pub(crate) fn receive<S: Service>(io: &mut Io, service: &mut S, path: Path, byte
                 io.transmit(&path, &datagram.bytes()[answer]);
             }
             Received::Dropped { reason, .. } => {
-                if service.on_dropped(io, path, reason, &datagram.bytes()[start..]) {
+                // What another worker should have is another's to count.
+                if io.hand_over(path, reason, &datagram.bytes()[start..]) {
                     return;
                 }
                 io.counters.dropped.add(reason);
@@ -382,10 +431,10 @@ pub(crate) fn receive<S: Service>(io: &mut Io, service: &mut S, path: Path, byte
 impl Io {
     /// [`Io::transmit_next`] for an orderly end: waits while the kernel's buffer is full.
     async fn transmit_next_or_wait(&mut self, until: tokio::time::Instant) -> bool {
-        let Some(next) = self.endpoint.poll_transmit(self.now, &mut self.out) else {
+        let Some(next) = self.endpoint.poll_transmit(self.now, self.out.room()) else {
             return false;
         };
-        let datagram = &self.out[..next.len];
+        let datagram = &self.out.room()[..next.len];
         let Some(socket) = self.sockets.get(usize::from(next.path.socket())) else {
             self.counters.send_errors += 1;
             return true;

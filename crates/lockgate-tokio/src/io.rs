@@ -5,14 +5,16 @@ use std::ops::Range;
 use std::task::{Context, Poll};
 
 use lockgate_aws_lc::AwsLc;
-use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
-use lockgate_dtls::{ConnectionHandle, EndpointConfig, Instant, SendError};
+use lockgate_dtls::config::MAX_HEADROOM;
+use lockgate_dtls::{ConnectionHandle, DropReason, EndpointConfig, Instant, SendError};
 
 use crate::hub::{HandshakeDatagram, Observer};
 use crate::peers::Peers;
-use crate::port::{Control, Port, may_be_of_another};
+use crate::port::{Port, may_be_of_another};
+use crate::steer::Steering;
 use crate::{
-    Clock, DriverError, Endpoint, IoCounters, MAX_DATAGRAM_LEN, Path, PathError, path_error,
+    Clock, DriverError, Endpoint, IoCounters, MAX_DATAGRAM_LEN, Path, PathError, SendBatch,
+    path_error,
 };
 
 /// What the sockets of a driver do beside carrying datagrams.
@@ -33,19 +35,20 @@ pub struct Io {
     pub(crate) clock: Clock,
     pub(crate) now: Instant,
     pub(crate) counters: IoCounters,
-    pub(crate) control: Control,
     /// Sockets of single peers, where peers have such.
     pub(crate) peers: Option<Peers>,
     /// A record that the kernel's buffer had no room for, of a sender that can wait ([`Io::send_or_hold`]).
     pub(crate) held: Option<(Path, Box<[u8]>)>,
     /// The datagram that is being taken in came by the socket of another peer.
     pub(crate) stray: bool,
+    /// The ways to other workers, if there are such.
+    pub(crate) steering: Option<Steering>,
     /// Who wants to see handshakes go by.
     pub(crate) observer: Option<Observer>,
     /// What ICMP has said; told to the service at the end of a turn.
     pub(crate) path_errors: Vec<PathError>,
-    /// Flights, and payloads that are not sealed in place.
-    pub(crate) out: Box<[u8]>,
+    /// What goes to the kernel at the end of a turn.
+    pub(crate) out: SendBatch,
 }
 
 impl Io {
@@ -64,7 +67,6 @@ impl Io {
             clock,
             now,
             counters: IoCounters::default(),
-            control: Control::new(),
             observer: None,
             peers: if options.socket_per_peer {
                 Some(Peers::new()?)
@@ -73,8 +75,9 @@ impl Io {
             },
             held: None,
             stray: false,
+            steering: None,
             path_errors: Vec::new(),
-            out: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
+            out: SendBatch::new(),
         })
     }
 
@@ -94,24 +97,34 @@ impl Io {
         &self.counters
     }
 
-    /// Sends one application datagram as one record. A record that the kernel does not take is lost and counted, as
-    /// datagrams are.
+    /// Sends one application datagram as one record, with others at the end of the driver's turn. A record that the
+    /// kernel does not take is lost and counted, as datagrams are.
     pub fn send(&mut self, connection: ConnectionHandle, payload: &[u8]) -> Result<(), SendError> {
-        let (record, path) = self.endpoint.send(connection, payload, &mut self.out)?;
-        self.transmit_out(&path, record);
+        let (record, path) = self.endpoint.send(connection, payload, self.out.room())?;
+        self.push(record, path);
         Ok(())
     }
 
-    /// [`Io::send`] without a copy: the payload stands at `payload` in `buf`, with [`MAX_HEADROOM`] bytes before it and
-    /// [`MAX_TAILROOM`] behind it.
-    pub fn send_in_place(
+    /// Where a payload can be written that [`Io::send_written`] sends without a copy: [`MAX_DATAGRAM_LEN`] bytes.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.out.room()[MAX_HEADROOM..MAX_HEADROOM + MAX_DATAGRAM_LEN]
+    }
+
+    /// [`Io::send`] of the first `len` bytes of [`Io::room`].
+    ///
+    /// # Panics
+    /// When that is more than the room.
+    pub fn send_written(
         &mut self,
         connection: ConnectionHandle,
-        buf: &mut [u8],
-        payload: Range<usize>,
+        len: usize,
     ) -> Result<(), SendError> {
-        let (record, path) = self.endpoint.send_in_place(connection, buf, payload)?;
-        self.transmit(&path, &buf[record]);
+        assert!(len <= MAX_DATAGRAM_LEN, "what was written");
+        let payload = MAX_HEADROOM..MAX_HEADROOM + len;
+        let (record, path) = self
+            .endpoint
+            .send_in_place(connection, self.out.room(), payload)?;
+        self.push(record, path);
         Ok(())
     }
 
@@ -123,8 +136,10 @@ impl Io {
         payload: &[u8],
     ) -> Result<(), SendError> {
         debug_assert!(self.held.is_none(), "the sender waits");
-        let (record, path) = self.endpoint.send(connection, payload, &mut self.out)?;
-        let record = &self.out[record];
+        // Nothing overtakes what was to go before.
+        self.flush();
+        let (record, path) = self.endpoint.send(connection, payload, self.out.room())?;
+        let record = &self.out.room()[record];
         let result = send(&self.sockets, self.peers.as_ref(), &path, record);
         let blocked = matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
         if blocked && self.peers.as_ref().is_none_or(|p| p.get(&path).is_none()) {
@@ -164,31 +179,90 @@ impl Io {
 
     /// Sends the next datagram that the engine has by itself; `false` when there is none.
     pub(crate) fn transmit_next(&mut self) -> bool {
-        let Some(next) = self.endpoint.poll_transmit(self.now, &mut self.out) else {
+        let Some(next) = self.endpoint.poll_transmit(self.now, self.out.room()) else {
             return false;
         };
         if let Some(observer) = &self.observer {
             observer(&HandshakeDatagram {
                 peer: next.path.peer(),
                 sent: true,
-                bytes: &self.out[..next.len],
+                bytes: &self.out.room()[..next.len],
             });
         }
-        self.transmit_out(&next.path, 0..next.len);
+        self.push(0..next.len, next.path);
         true
     }
 
-    /// Hands one datagram to the kernel, and counts.
+    /// Sends one datagram with the others.
     pub(crate) fn transmit(&mut self, path: &Path, datagram: &[u8]) {
-        let result = send(&self.sockets, self.peers.as_ref(), path, datagram);
-        self.sent(path, &result);
+        self.out.room()[..datagram.len()].copy_from_slice(datagram);
+        self.push(0..datagram.len(), *path);
     }
 
-    /// [`Io::transmit`] of what stands in the driver's own buffer.
-    fn transmit_out(&mut self, path: &Path, datagram: Range<usize>) {
-        let datagram = &self.out[datagram];
-        let result = send(&self.sockets, self.peers.as_ref(), path, datagram);
-        self.sent(path, &result);
+    /// What stands at `datagram` in the batch's room goes along `path`: with the others, or by the peer's own socket at
+    /// once.
+    fn push(&mut self, datagram: Range<usize>, path: Path) {
+        if self
+            .peers
+            .as_ref()
+            .is_some_and(|peers| peers.get(&path).is_some())
+        {
+            let datagram = &self.out.room()[datagram];
+            let result = send(&self.sockets, self.peers.as_ref(), &path, datagram);
+            return self.sent(&path, &result);
+        }
+        self.out.push(datagram, path);
+        if self.out.is_full() {
+            self.flush();
+        }
+    }
+
+    /// Hands to the kernel what waits for it, and counts.
+    pub(crate) fn flush(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let Self {
+            out,
+            sockets,
+            counters,
+            path_errors,
+            ..
+        } = self;
+        let port = |number| sockets.get(usize::from(number));
+        out.send(
+            |number| port(number).map(Port::fd),
+            |path, result| {
+                count(counters, &result);
+                if let (Err(_), Some(port)) = (result, port(path.socket())) {
+                    port.take_errors(path_errors);
+                }
+            },
+        );
+    }
+
+    /// Passes a datagram that was dropped here, from the record on that was, to the worker that should have it; `false`
+    /// when there is none.
+    pub(crate) fn hand_over(&mut self, path: Path, reason: DropReason, rest: &[u8]) -> bool {
+        let Some(steering) = &self.steering else {
+            return false;
+        };
+        let Some(to) = steering.owner(&self.endpoint, self.stray, reason, rest) else {
+            return false;
+        };
+        if steering.hand_over(to, path, rest) {
+            self.counters.handed_over += 1;
+        } else {
+            self.counters.hand_over_dropped += 1;
+        }
+        true
+    }
+
+    /// The datagram that is taken in next has seen so many other workers.
+    pub(crate) const fn came_over(&mut self, hops: u8) {
+        if let Some(steering) = &mut self.steering {
+            steering.hops = hops;
+        }
     }
 
     fn sent(&mut self, path: &Path, result: &io::Result<usize>) {

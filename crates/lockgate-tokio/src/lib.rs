@@ -9,16 +9,16 @@
 //!
 //! Beneath, for those who count every microsecond: [`Driver`] serves many peers on a few UDP sockets and hands what comes
 //! to a [`Service`], datagram by datagram, in the task that it runs in: no channel, no lock, no copy, no allocation
-//! between a socket and the service (but one for the control message of an answer from a socket that is bound to any
-//! address). One driver is one worker: one engine, one task, no state shared with others.
+//! between a socket and the service. The kernel is asked for many datagrams at a time, and given many. One driver is one
+//! worker: one engine, one task, no state shared with others; [`bind_workers`] binds several.
 //!
 //! # An echo server
 //!
 //! ```
 #![doc = include_str!("../examples/echo_server.rs")]
 //! ```
-#![forbid(unsafe_code)]
 
+mod batch;
 pub mod blocking;
 mod client;
 mod clock;
@@ -37,12 +37,14 @@ mod path;
 mod path_error;
 mod peers;
 mod port;
+mod seat;
 mod shared;
 mod single;
 mod socket;
 mod steer;
 mod stream;
 
+pub use batch::{Arrived, ReceiveBatch, SendBatch};
 pub use bytes::Bytes;
 pub use client::{Client, ClientError, ClientOptions};
 pub use clock::Clock;
@@ -64,6 +66,7 @@ use lockgate_dtls::Instant;
 pub use lockgate_webpki as webpki;
 pub use path::Path;
 pub use path_error::{PathError, PathErrorKind};
+pub use seat::{MAX_WORKERS, Seat, bind_workers, share_keys};
 pub use shared::{ConnectionStatistics, QueueLimits};
 pub use socket::{MAX_SOCKETS, RECEIVE_BUFFER_LEN, bind};
 pub use stream::{ByteStream, Datagrams};

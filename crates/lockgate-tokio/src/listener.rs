@@ -4,14 +4,13 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_aws_lc::AwsLc;
-use lockgate_dtls::crypto::Provider as _;
-use lockgate_dtls::{CidKey, ConfigError, EndpointConfig, Placement};
+use lockgate_dtls::{ConfigError, EndpointConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::hub::{Census, Command, Commands, Hub, HubOptions, KeyLog, Observer};
 use crate::io::PortOptions;
-use crate::socket::{Sharing, bind_with};
+use crate::seat::{MAX_WORKERS, seats, share_keys};
+use crate::socket::Sharing;
 use crate::steer::Steering;
 use crate::{
     Connection, Credentials, Driver, Error, Incoming, IoCounters, KeyStore, QueueLimits, StaticKeys,
@@ -24,7 +23,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Options {
     /// The engine of each worker: suites, connection IDs, time-outs, and how much each worker lets in. Where each worker
-    /// stands and the key of connection IDs are set for it.
+    /// stands is set for it, and the keys that several must share, if there are none.
     pub endpoint: EndpointConfig,
     /// How much may wait for one connection.
     pub queues: QueueLimits,
@@ -37,6 +36,7 @@ pub struct Options {
     key_log: Option<KeyLog>,
     observer: Option<Observer>,
     workers: u8,
+    kernel_steering: bool,
     socket_per_peer: bool,
 }
 
@@ -53,6 +53,7 @@ impl Options {
             key_log: None,
             observer: None,
             workers: 1,
+            kernel_steering: true,
             socket_per_peer: false,
         }
     }
@@ -83,10 +84,20 @@ impl Options {
     }
 
     /// So many workers, 1 to 64: each is a task with its own sockets and its own engine, and the kernel spreads the
-    /// peers over them (`SO_REUSEPORT`). They run beside each other on a runtime with several threads.
+    /// peers over them (`SO_REUSEPORT`), by address and by connection ID. They run beside each other on a runtime with
+    /// several threads.
     #[must_use]
     pub const fn workers(mut self, workers: u8) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// Whether the kernel is asked to look at connection IDs when it spreads the peers (a BPF program on the sockets), so
+    /// that a peer that has moved still reaches its worker. Where it does not, the datagrams of such a peer come to
+    /// another worker, which hands them over ([`IoCounters::handed_over`]). Default true.
+    #[must_use]
+    pub const fn kernel_steering(mut self, on: bool) -> Self {
+        self.kernel_steering = on;
         self
     }
 
@@ -143,12 +154,6 @@ pub struct Statistics {
     pub handshakes_failed: u64,
     /// Peers turned away because too many waited ([`Options::backlog`]).
     pub backlog_full: u64,
-    /// Datagrams that came to the wrong worker and were handed over.
-    pub handed_over: u64,
-    /// Such that came from another worker.
-    pub taken_over: u64,
-    /// Such that were dropped because the queue to the other worker was full.
-    pub hand_over_dropped: u64,
 }
 
 impl Statistics {
@@ -160,9 +165,6 @@ impl Statistics {
         self.peer_sockets_failed += other.peer_sockets_failed;
         self.handshakes_failed += other.handshakes_failed;
         self.backlog_full += other.backlog_full;
-        self.handed_over += other.handed_over;
-        self.taken_over += other.taken_over;
-        self.hand_over_dropped += other.hand_over_dropped;
     }
 }
 
@@ -186,6 +188,7 @@ impl Workers {
     pub(crate) fn start(
         &mut self,
         sockets: Vec<UdpSocket>,
+        steering: Option<Steering>,
         config: EndpointConfig,
         socket_per_peer: bool,
         options: HubOptions,
@@ -198,6 +201,7 @@ impl Workers {
         let (hub, commands) = Hub::new(options);
         let mut driver = Driver::with_options(sockets, config, port_options, hub)?;
         let (hub, io) = driver.parts();
+        io.steering = steering;
         hub.watch(io);
         io.observer = hub.observer();
         self.census.join(commands.clone());
@@ -265,48 +269,29 @@ impl Listener {
             key_log,
             observer,
             workers: count,
+            kernel_steering,
             socket_per_peer,
         } = options;
-        if !(1..=64).contains(&count) {
+        if !(1..=MAX_WORKERS).contains(&count) {
             return Err(ConfigError::Placement.into());
         }
         let sharing = Sharing {
             with_peers: socket_per_peer,
             with_workers: count > 1,
         };
-        let bind = |first: Option<&[UdpSocket]>| {
-            bind_with(addresses, sharing, first)
-                .map_err(|(address, error)| Error::Bind { address, error })
-        };
-        let mut sockets = vec![bind(None)?];
-        for _ in 1..count {
-            sockets.push(bind(Some(&sockets[0]))?);
-        }
-        let addresses = sockets[0]
-            .iter()
-            .map(UdpSocket::local_addr)
-            .collect::<Result<Vec<_>, _>>()?;
-        if endpoint.cid_key.is_none() && count > 1 {
-            // Every worker must be able to read the others' connection IDs.
-            let mut key = [0; 16];
-            AwsLc.random(&mut key).map_err(ConfigError::Crypto)?;
-            endpoint.cid_key = Some(CidKey::new(key));
+        let seats = seats(addresses, sharing, count, kernel_steering)
+            .map_err(|(address, error)| Error::Bind { address, error })?;
+        let addresses = seats[0].local_addrs()?;
+        if count > 1 {
+            share_keys(&mut endpoint)?;
         }
         endpoint.server = true;
         credentials.configure(&mut endpoint.config, false);
         let (offers, incoming) = mpsc::channel(backlog.max(1));
         let (accepting, accepted) = mpsc::channel(backlog.max(1));
-        let mut steerings = Steering::between(count).into_iter();
         let mut workers = Workers::new();
-        for (worker, sockets) in (0..count).zip(sockets) {
-            let config = EndpointConfig {
-                placement: Placement {
-                    worker,
-                    workers: count,
-                    ..endpoint.placement
-                },
-                ..endpoint.clone()
-            };
+        for seat in seats {
+            let config = seat.place(endpoint.clone());
             let hub = HubOptions {
                 keys: Some(Arc::clone(&keys)),
                 offers: Some(offers.clone()),
@@ -315,12 +300,11 @@ impl Listener {
                 observer: observer.clone(),
                 credentials: credentials.clone(),
                 sessions,
-                steering: steerings.next().filter(|_| count > 1),
                 listening: addresses.clone(),
                 backlog,
                 census: Arc::clone(&workers.census),
             };
-            workers.start(sockets, config, socket_per_peer, hub)?;
+            workers.start(seat.sockets, seat.steering, config, socket_per_peer, hub)?;
         }
         Ok(Self {
             workers,

@@ -1,30 +1,18 @@
 //! A socket that answers from the address it was asked at.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::libc;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
-};
-use socket2::SockRef;
+use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::batch::{ReceiveBatch, send_one};
 use crate::io::PortOptions;
 use crate::{Path, PathError, path_error};
-
-/// Where [`Port::try_recv`] has the kernel write what it tells besides the datagram.
-pub(crate) struct Control(Vec<u8>);
-
-impl Control {
-    pub(crate) fn new() -> Self {
-        Self(nix::cmsg_space!(libc::in6_pktinfo))
-    }
-}
 
 /// One socket of a driver.
 pub(crate) struct Port {
@@ -67,30 +55,28 @@ impl Port {
         &self.socket
     }
 
-    /// Takes the next datagram: its length, and its path through this socket, which is number `number`.
-    pub(crate) fn try_recv(
-        &self,
-        buf: &mut [u8],
-        control: &mut Control,
-        number: u8,
-    ) -> io::Result<(usize, Path)> {
-        if !self.any {
-            let (len, peer) = self.socket.try_recv_from(buf)?;
-            return Ok((len, Path::new(peer, number)));
+    /// For the kernel's calls.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Takes what waits, a bounded number of datagrams; whether there may be more.
+    pub(crate) fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<bool> {
+        let mut more = true;
+        let result = self.socket.try_io(Interest::READABLE, || {
+            more = batch.receive(&self.socket, self.any)?;
+            if more || self.watched {
+                // Where reports of ICMP matter, one that cut the batch short must be found by the next call.
+                Ok(())
+            } else {
+                // The kernel has found the socket empty. tokio is told at once, which saves the call that would show it.
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        });
+        match result {
+            Err(_) if !batch.is_empty() => Ok(false),
+            result => result.map(|()| more),
         }
-        self.socket.try_io(Interest::READABLE, || {
-            let mut parts = [IoSliceMut::new(buf)];
-            let message = recvmsg::<SockaddrStorage>(
-                self.socket.as_raw_fd(),
-                &mut parts,
-                Some(&mut control.0),
-                MsgFlags::empty(),
-            )?;
-            let peer = message.address.as_ref().and_then(socket_addr);
-            let peer = peer.ok_or_else(|| io::Error::other("a datagram without a sender"))?;
-            let local = message.cmsgs()?.find_map(|control| own_address(&control));
-            Ok((message.bytes, Path::with_local(peer, local, number)))
-        })
     }
 
     /// What ICMP has said since it was asked last.
@@ -103,9 +89,9 @@ impl Port {
     /// Hands a datagram to the kernel, whatever tokio believes about its buffer: after one `WouldBlock` that would stay
     /// "full" until the task has slept.
     pub(crate) fn send(&self, path: &Path, datagram: &[u8]) -> io::Result<usize> {
-        match self.send_once(path, datagram) {
+        match send_one(self.fd(), path, datagram) {
             // What is reported may be an earlier datagram's ICMP error; then this one has not been sent.
-            Err(error) if may_be_of_another(&error) => self.send_once(path, datagram),
+            Err(error) if may_be_of_another(&error) => send_one(self.fd(), path, datagram),
             result => result,
         }
     }
@@ -115,45 +101,6 @@ impl Port {
     pub(crate) fn send_if_writable(&self, path: &Path, datagram: &[u8]) -> io::Result<usize> {
         self.socket
             .try_io(Interest::WRITABLE, || self.send(path, datagram))
-    }
-
-    fn send_once(&self, path: &Path, datagram: &[u8]) -> io::Result<usize> {
-        let remote = path.remote();
-        let (v4, v6);
-        let source = match path.local() {
-            None => return SockRef::from(&*self.socket).send_to(datagram, &remote.into()),
-            Some(IpAddr::V4(local)) => {
-                v4 = libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr {
-                        s_addr: u32::from_ne_bytes(local.octets()),
-                    },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                };
-                ControlMessage::Ipv4PacketInfo(&v4)
-            }
-            Some(IpAddr::V6(local)) => {
-                let scope = match remote {
-                    SocketAddr::V4(_) => 0,
-                    SocketAddr::V6(remote) => remote.scope_id(),
-                };
-                v6 = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr {
-                        s6_addr: local.octets(),
-                    },
-                    ipi6_ifindex: scope,
-                };
-                ControlMessage::Ipv6PacketInfo(&v6)
-            }
-        };
-        let sent = sendmsg(
-            self.socket.as_raw_fd(),
-            &[IoSlice::new(datagram)],
-            &[source],
-            MsgFlags::empty(),
-            Some(&SockaddrStorage::from(remote)),
-        );
-        Ok(sent?)
     }
 }
 
@@ -181,23 +128,10 @@ pub(crate) fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
         .map(|&v6| SocketAddr::V6(v6.into()))
 }
 
-/// The address that an answer can leave from, if the message tells it: a group is none.
-fn own_address(control: &ControlMessageOwned) -> Option<IpAddr> {
-    let address: IpAddr = match control {
-        // Not the destination in the header, which may be a broadcast.
-        ControlMessageOwned::Ipv4PacketInfo(info) => {
-            Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into()
-        }
-        ControlMessageOwned::Ipv6PacketInfo(info) => IpAddr::from(info.ipi6_addr.s6_addr),
-        _ => return None,
-    };
-    let canonical = address.to_canonical();
-    let usable = !canonical.is_multicast() && !canonical.is_unspecified();
-    usable.then_some(address)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[tokio::test]

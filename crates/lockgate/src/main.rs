@@ -4,6 +4,7 @@
 //! included. Asking for help or the version is no failure.
 
 mod argv;
+mod bench;
 mod demo;
 mod keygen;
 mod logging;
@@ -35,6 +36,7 @@ fn command() -> Command {
         .subcommand_required(true)
         .subcommand(proxy::command())
         .subcommand(nc::command())
+        .subcommand(bench::command())
         .subcommand(demo::command())
         .subcommand(keygen::command())
 }
@@ -59,6 +61,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some((proxy::NAME, flags)) => proxy::run(flags),
         Some((nc::NAME, flags)) => nc::run(flags),
+        Some((bench::NAME, flags)) => bench::run(flags),
         Some((demo::NAME, flags)) => demo::run(flags),
         Some((keygen::NAME, flags)) => keygen::run(flags),
         // clap lets nothing else through.

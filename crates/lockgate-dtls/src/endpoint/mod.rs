@@ -27,6 +27,7 @@ use core::time::Duration;
 pub use cid::{CidKey, CidRoute, Placement};
 pub use receive::Received;
 pub(crate) use ticket::TicketJar;
+pub use ticket::TicketSecret;
 pub use transmit::Transmit;
 
 use crate::address::{Address, UdpPath};
@@ -97,6 +98,9 @@ pub struct EndpointConfig {
     pub scratch_len: Option<usize>,
     /// How long a ticket key is the newest; its tickets hold once as long again. Default 12 hours.
     pub ticket_lifetime: Duration,
+    /// What ticket keys are made from, where several endpoints are to take each other's tickets; their clocks must agree.
+    /// Default `None`: random keys.
+    pub ticket_secret: Option<TicketSecret>,
 }
 
 impl Default for EndpointConfig {
@@ -115,6 +119,7 @@ impl Default for EndpointConfig {
             key_cache: 4096,
             scratch_len: None,
             ticket_lifetime: Duration::from_hours(12),
+            ticket_secret: None,
         }
     }
 }
@@ -179,7 +184,11 @@ pub struct Endpoint<P: Provider, A: Address = UdpPath> {
 
 impl<P: Provider, A: Address> Endpoint<P, A> {
     /// An endpoint without connections.
-    pub fn new(mut provider: P, now: Instant, config: EndpointConfig) -> Result<Self, ConfigError> {
+    pub fn new(
+        mut provider: P,
+        now: Instant,
+        mut config: EndpointConfig,
+    ) -> Result<Self, ConfigError> {
         config.config.validate(&provider)?;
         let scratch_len = config
             .scratch_len
@@ -193,6 +202,8 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
         };
         let mask = provider.mask(key.bytes()).map_err(ConfigError::Crypto)?;
         let cids = CidCodec::new(mask, config.placement, config.config.cid.own_len())?;
+        // It moves on with time; nothing of it is to stay behind.
+        let ticket_secret = config.ticket_secret.take();
         let hasher = KeyedHasher::new(&mut provider).map_err(ConfigError::Crypto)?;
         let cookies = CookieJar::new(&mut provider, now, config.cookie_lifetime)
             .map_err(ConfigError::Crypto)?;
@@ -217,7 +228,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             events: VecDeque::new(),
             settling: VecDeque::new(),
             hellos: HelloPool::new(config.max_fragmented_hellos),
-            tickets: TicketJar::new(now, config.ticket_lifetime),
+            tickets: TicketJar::new(now, config.ticket_lifetime, ticket_secret),
             scratch_len,
             provider,
             config,

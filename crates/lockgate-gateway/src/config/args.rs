@@ -13,7 +13,7 @@ use super::{
         AskClients, HiddenText, HostPort, NamedFiles, parse_bind, parse_duration, parse_on_off,
     },
 };
-use crate::keys::RestFormat;
+use crate::{addresses::PoolNet, keys::RestFormat};
 
 /// The flags of `lockgate proxy`. All are optional here, so that a file can be merged in.
 ///
@@ -29,6 +29,16 @@ pub struct ProxyArgs {
     /// The plain UDP server behind, by name or address
     #[arg(long, value_name = "HOST:PORT", help_heading = ADDRESSES)]
     pub(super) connect: Option<HostPort>,
+
+    /// One socket for all sessions, in which each device has an address of this local network for ever,
+    /// for instance 127.64.0.0/10
+    #[arg(long, value_name = "NET[:PORT]", help_heading = ADDRESSES)]
+    pub(super) upstream_pool: Option<PoolNet>,
+
+    /// File that remembers which device has which address of --upstream-pool; made when missing [default:
+    /// upstream-pool.redb in the directory that systemd gives (StateDirectory=), else in memory]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = ADDRESSES)]
+    pub(super) upstream_pool_table: Option<PathBuf>,
 
     /// TOML file with any of these options under the same names; flags win, and paths in it are
     /// relative to it
@@ -128,7 +138,7 @@ pub struct ProxyArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = SESSIONS)]
     pub(super) idle_timeout: Option<Duration>,
 
-    /// How many sessions at once [default: what descriptors and ports allow]
+    /// How many sessions at once [default: what descriptors and ports allow, or --upstream-pool holds]
     #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<u32>::new().range(1..=u64::from(MAX_SESSIONS)), help_heading = SESSIONS)]
     pub(super) max_sessions: Option<u32>,
 

@@ -1,6 +1,11 @@
 //! From arguments to checked options.
 
-use std::time::Duration;
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{ArgMatches, FromArgMatches};
 use lockgate_dtls::certificate::ClientAuth;
@@ -32,6 +37,7 @@ impl ProxyArgs {
     fn build(self) -> Result<ProxyOptions, ConfigError> {
         let keys = self.key_options()?;
         let certificates = self.certificate_options()?;
+        let upstream_pool_table = self.pool_table()?;
         if keys.is_empty() && certificates.is_empty() {
             return Err(usage(
                 "no key source: give --psk-csv, --psk-rest, --shell-kms-cmd or --psk, or a certificate \
@@ -44,6 +50,8 @@ impl ProxyArgs {
         let defaults = ProxyOptions::new(connect);
         Ok(ProxyOptions {
             bind: unless_empty(self.bind, defaults.bind),
+            upstream_pool: self.upstream_pool,
+            upstream_pool_table,
             psk: !keys.is_empty(),
             keys,
             certificates,
@@ -105,6 +113,22 @@ impl ProxyArgs {
         limits.concurrency = self.kms_concurrency.unwrap_or(limits.concurrency);
         keys.rest = self.rest_options(limits.timeout)?;
         Ok(keys)
+    }
+
+    /// Where the addresses of the pool are remembered.
+    fn pool_table(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let table = &self.upstream_pool_table;
+        match self.upstream_pool {
+            None if table.is_some() => Err(usage("--upstream-pool-table needs --upstream-pool")),
+            None => Ok(None),
+            Some(net) if net.is_ipv6() && table.is_some() => Err(usage(
+                "--upstream-pool-table: addresses of an IPv6 network are made from identities, without a table",
+            )),
+            Some(net) if net.is_ipv6() => Ok(None),
+            Some(_) => Ok(table
+                .clone()
+                .or_else(|| state_directory(std::env::var_os("STATE_DIRECTORY")?.as_bytes()))),
+        }
     }
 
     fn certificate_options(&self) -> Result<CertificateOptions, ConfigError> {
@@ -189,6 +213,13 @@ impl ProxyArgs {
         }
         Ok(Some(rest))
     }
+}
+
+/// The file in the directory that systemd gives, in the first one of several.
+pub(super) fn state_directory(value: &[u8]) -> Option<PathBuf> {
+    let first = value.split(|&byte| byte == b':').next()?;
+    let directory = Path::new(OsStr::from_bytes(first));
+    (!first.is_empty()).then(|| directory.join("upstream-pool.redb"))
 }
 
 fn usage(message: impl Into<String>) -> ConfigError {

@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 use super::{ConfigError, ProxyArgs, error::one_line, values::NamedFiles};
 
 /// Keys whose values are paths.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "psk-csv",
     "rest-ca",
     "shell-kms-cmd",
@@ -26,6 +26,7 @@ const PATHS: [&str; 10] = [
     "ca",
     "crl",
     "rpk-allow",
+    "upstream-pool-table",
 ];
 /// The key whose values hold two paths.
 const NAMED_PATHS: &str = "sni-cert";

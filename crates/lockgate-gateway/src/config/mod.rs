@@ -24,10 +24,10 @@ pub use self::{
     args::ProxyArgs,
     error::{ConfigError, one_line},
     log::{LogArgs, LogFormat, LogOptions},
-    suites::{default_suites, suite_name},
-    values::HostPort,
+    suites::{default_suites, parse_suite, suite_name},
+    values::{HiddenText, HostPort, parse_duration, parse_psk},
 };
-use crate::{certificates::CertificateOptions, keys::KeyOptions};
+use crate::{addresses::PoolNet, certificates::CertificateOptions, keys::KeyOptions};
 
 /// The port that `--bind` has by default, as the proxy that this one replaces.
 pub const DEFAULT_PORT: u16 = 14881;
@@ -70,6 +70,10 @@ pub struct ProxyOptions {
     pub bind: Vec<SocketAddr>,
     /// The plain UDP backend (`--connect`), not resolved yet.
     pub connect: HostPort,
+    /// The network that devices have addresses of (`--upstream-pool`); `None`: a socket for each session.
+    pub upstream_pool: Option<PoolNet>,
+    /// Where it is remembered who has which (`--upstream-pool-table`); `None`: in memory, until the proxy ends.
+    pub upstream_pool_table: Option<PathBuf>,
     /// The key sources; [`crate::keys::open`] opens them.
     pub keys: KeyOptions,
     /// Whether clients with pre-shared keys are served. The command line says so by naming a key source.
@@ -124,6 +128,8 @@ impl ProxyOptions {
                 DEFAULT_PORT,
             )],
             connect,
+            upstream_pool: None,
+            upstream_pool_table: None,
             keys: KeyOptions::default(),
             psk: true,
             certificates: CertificateOptions::default(),

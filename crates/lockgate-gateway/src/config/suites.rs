@@ -24,7 +24,7 @@ pub fn suite_name(number: u16) -> Option<&'static str> {
 }
 
 /// The number of a suite from its IANA name, in either case, with or without `TLS_`.
-pub(super) fn parse_suite(text: &str) -> Result<u16, &'static str> {
+pub fn parse_suite(text: &str) -> Result<u16, &'static str> {
     let wanted = text.trim().to_ascii_uppercase();
     let wanted = wanted.strip_prefix("TLS_").unwrap_or(&wanted);
     CipherSuite::ALL

@@ -419,9 +419,9 @@ fn mistakes_in_a_file_name_key_and_line_and_no_secret() {
 fn suites_have_names() {
     assert_eq!(suite_name(0xC0A8), Some("TLS_PSK_WITH_AES_128_CCM_8"));
     assert_eq!(suite_name(0x1301), None);
-    assert_eq!(suites::parse_suite("psk_with_aes_128_ccm_8"), Ok(0xC0A8));
+    assert_eq!(parse_suite("psk_with_aes_128_ccm_8"), Ok(0xC0A8));
     assert_eq!(
-        suites::parse_suite("TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8"),
+        parse_suite("TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8"),
         Ok(0xC0AE)
     );
 }
@@ -447,4 +447,49 @@ async fn keys_of_the_command_line_open() {
     let keys = crate::keys::open(&options.keys).await.unwrap();
     let key = keys.lookup(b"dev").await.unwrap().unwrap();
     assert_eq!(key.as_bytes(), [0x00, 0x11]);
+}
+
+#[test]
+fn a_pool_is_a_network_and_its_table_a_file() {
+    let none = with("").unwrap();
+    assert_eq!((none.upstream_pool, none.upstream_pool_table), (None, None));
+    let o = with("--upstream-pool 127.64.0.0/10:5000 --upstream-pool-table t").unwrap();
+    assert_eq!(o.upstream_pool.unwrap().to_string(), "127.64.0.0/10:5000");
+    assert_eq!(o.upstream_pool_table, Some("t".into()));
+    for (line, said) in [
+        (
+            "--upstream-pool 127.64.0.1/10",
+            "the network is 127.64.0.0/10",
+        ),
+        ("--upstream-pool 127.64.0.0", "--upstream-pool"),
+        ("--upstream-pool-table t", "needs --upstream-pool"),
+        (
+            "--upstream-pool fd12::/64 --upstream-pool-table t",
+            "without a table",
+        ),
+    ] {
+        let error = with(line).unwrap_err();
+        assert!(error.contains(said), "{line}: {error}");
+    }
+    let text = "connect = 'b:1'\npsk = 'dev:0011'\nupstream-pool = '127.64.0.0/10'\n";
+    let o = with_file(&format!("{text}upstream-pool-table = 't'\n"), "").unwrap();
+    let table = o.upstream_pool_table.unwrap();
+    assert!(
+        table.is_absolute() && table.ends_with("t"),
+        "{}",
+        table.display()
+    );
+    let error = with_file(&text.replace("127.64.0.0/10", "127.64.0.0"), "").unwrap_err();
+    assert!(error.contains("gate.toml:3"), "{error}");
+}
+
+#[test]
+fn systemd_says_where_state_is_kept() {
+    let file = |value: &str| build::state_directory(value.as_bytes());
+    assert_eq!(
+        file("/var/lib/lockgate"),
+        Some("/var/lib/lockgate/upstream-pool.redb".into())
+    );
+    assert_eq!(file("/a:/b"), Some("/a/upstream-pool.redb".into()));
+    assert_eq!(file(""), None);
 }

@@ -96,7 +96,7 @@ pub(super) fn parse_bind(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A duration: `24h`, `1m 30s`, `500ms`; a bare number counts seconds.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
@@ -174,10 +174,11 @@ impl FromStr for NamedFiles {
 
 /// Text that may be a secret: parsed later, so that no error of the command line parser shows it.
 #[derive(Clone)]
-pub(super) struct HiddenText(Zeroizing<String>);
+pub struct HiddenText(Zeroizing<String>);
 
 impl HiddenText {
-    pub(super) fn as_str(&self) -> &str {
+    /// The text.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -195,7 +196,7 @@ impl fmt::Debug for HiddenText {
 }
 
 /// `IDENTITY:HEX`, parted at the last colon, since identities such as `urn:imei:1` have some.
-pub(super) fn parse_psk(text: &str) -> Result<(&str, Psk), String> {
+pub fn parse_psk(text: &str) -> Result<(&str, Psk), String> {
     let (identity, hex) = text.rsplit_once(':').ok_or("expected IDENTITY:HEX")?;
     if identity.is_empty() {
         return Err("expected IDENTITY:HEX, found an empty identity".into());

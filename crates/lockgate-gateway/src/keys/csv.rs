@@ -156,6 +156,11 @@ impl Watched for CsvFile {
     }
 }
 
+/// Reads the keys of a file once, without watching it. Fails as [`CsvKeys::open`] does.
+pub fn read_csv(path: &Path) -> Result<StaticKeys, KeyError> {
+    load(path)
+}
+
 fn load(path: &Path) -> Result<StaticKeys, KeyError> {
     let text = files::read(path, u64::MAX).map_err(|reason| KeyError::file(path, reason))?;
     parse(path, &text)

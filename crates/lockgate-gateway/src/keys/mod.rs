@@ -33,7 +33,7 @@ pub use self::{
         MAX_PENDING, MAX_WAITING, UNKNOWN_TTL,
     },
     chain::Chain,
-    csv::CsvKeys,
+    csv::{CsvKeys, read_csv},
     error::KeyError,
     open::{KeyOptions, open},
     program::{MAX_OUTPUT_LEN, ProgramKeys},

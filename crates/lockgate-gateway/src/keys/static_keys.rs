@@ -29,6 +29,13 @@ impl StaticKeys {
         self.0.is_empty()
     }
 
+    /// All identities and their keys, in the order of the identities.
+    pub fn sorted(&self) -> Vec<(&[u8], &Psk)> {
+        let mut all: Vec<_> = self.0.iter().map(|(i, k)| (i.as_slice(), k)).collect();
+        all.sort_unstable_by_key(|&(identity, _)| identity);
+        all
+    }
+
     /// The key of `identity`, without waiting.
     pub fn get(&self, identity: &[u8]) -> Option<&Psk> {
         self.0.get(identity)

@@ -1,12 +1,16 @@
 //! How many sessions fit on this machine.
 //!
 //! Each session has an upstream socket of its own, connected to the backend. That socket costs a
-//! file descriptor (`RLIMIT_NOFILE`) and a local port from the kernel's ephemeral range.
+//! file descriptor (`RLIMIT_NOFILE`) and a local port from the kernel's ephemeral range. With a pool of addresses it
+//! costs neither, and the network's size is what binds.
 
 #[cfg(test)]
 mod tests;
 
 use std::fs;
+
+use crate::addresses::PoolNet;
+use crate::config::MAX_SESSIONS;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -103,6 +107,29 @@ impl Limits {
             exceeded,
             sentence,
         }
+    }
+}
+
+/// How many sessions fit in a pool of addresses, where neither descriptors nor ports bind, or the `requested` number.
+pub fn pool_budget(net: &PoolNet, requested: Option<u32>) -> SessionBudget {
+    let network = net.network();
+    let addresses = net.capacity();
+    let fit = addresses.unwrap_or(MAX_SESSIONS).min(MAX_SESSIONS);
+    let sessions = requested.unwrap_or(fit);
+    let exceeded = sessions > fit;
+    let holds = match addresses {
+        Some(addresses) => format!("the pool {network} has addresses for {addresses} devices"),
+        None => format!("the pool {network} has an address for every device"),
+    };
+    let sentence = match requested {
+        None => format!("at most {fit} sessions: {holds}"),
+        Some(n) if exceeded => format!("{n} sessions are asked for, but {holds}"),
+        Some(n) => format!("at most {n} sessions, as asked for; {holds}"),
+    };
+    SessionBudget {
+        sessions,
+        exceeded,
+        sentence,
     }
 }
 

@@ -59,6 +59,22 @@ fn look_ups_need_descriptors_too() {
 }
 
 #[test]
+fn a_pool_is_bound_by_its_network_alone() {
+    let budget = |net: &str, requested| pool_budget(&net.parse().unwrap(), requested);
+    let all = budget("127.64.0.0/10", None);
+    assert_eq!((all.sessions, all.exceeded), (4_194_302, false));
+    let devices =
+        "at most 4194302 sessions: the pool 127.64.0.0/10 has addresses for 4194302 devices";
+    assert_eq!(all.sentence, devices);
+    let fewer = budget("127.64.0.0/24", Some(254));
+    assert_eq!((fewer.sessions, fewer.exceeded), (254, false));
+    let more = budget("127.64.0.0/24", Some(255));
+    assert_eq!((more.sessions, more.exceeded), (255, true));
+    assert!(more.sentence.contains("for 254 devices"), "{more:?}");
+    assert_eq!(budget("fd12::/64", None).sessions, MAX_SESSIONS);
+}
+
+#[test]
 fn there_is_always_room_for_one() {
     let limits = Limits {
         descriptors: 3,

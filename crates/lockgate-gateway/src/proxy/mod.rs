@@ -13,7 +13,7 @@ mod worker;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +21,12 @@ use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::signals::run;
+use crate::addresses::{AddressTable, PoolError, PoolNet};
 use crate::certificates::{self, CertificateFileError, Certificates};
 use crate::config::{HostPort, ProxyOptions};
 use crate::keys::KeySource;
-use crate::limits::Limits;
-use crate::relay::{Command, KeyLog, Lookups, Policy};
+use crate::limits::{self, Limits};
+use crate::relay::{Command, KeyLog, Lookups, Policy, PoolSetup};
 pub use crate::relay::{Counters, EndReason, FailureReason, SessionInfo, Traffic};
 use worker::{Running, Worker};
 
@@ -66,6 +67,9 @@ pub enum ProxyError {
     /// A file of certificates or keys cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificateFileError),
+    /// The pool of addresses cannot be used.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
     /// An option of the engine is out of range.
     #[error(transparent)]
     Options(#[from] lockgate_dtls::ConfigError),
@@ -110,9 +114,20 @@ impl Proxy {
         } else {
             Some(Arc::new(certificates::open(&options.certificates).await?))
         };
-        let backend = resolve(&options.connect).await?;
-        let budget = Limits::raise_and_read()
-            .budget_beside(options.keys.limits.concurrency, options.max_sessions);
+        let backend = resolve(&options.connect, options.upstream_pool).await?;
+        let limits = Limits::raise_and_read();
+        let requested = options.max_sessions;
+        let (pool, budget) = match options.upstream_pool {
+            None => {
+                let lookups = options.keys.limits.concurrency;
+                (None, limits.budget_beside(lookups, requested))
+            }
+            Some(net) => {
+                let pool = open_pool(net, options.upstream_pool_table.as_deref(), backend)?;
+                let budget = limits::pool_budget(&net, requested);
+                (Some(pool), budget)
+            }
+        };
         let sockets = lockgate_tokio::bind(&options.bind)
             .map_err(|(address, error)| ProxyError::Bind { address, error })?;
         let addresses: io::Result<Vec<_>> = sockets.iter().map(UdpSocket::local_addr).collect();
@@ -140,11 +155,16 @@ impl Proxy {
             policy: Policy {
                 backend,
                 idle_timeout: options.idle_timeout,
-                max_sessions: budget.sessions as usize,
+                // A full pool says so itself, and what to do.
+                max_sessions: match (&pool, requested) {
+                    (Some(_), None) => usize::MAX,
+                    _ => budget.sessions as usize,
+                },
                 replace_same_identity: options.replace_same_identity,
                 client_auth: options.certificates.client_auth,
                 session_cache: (options.session_cache, options.session_lifetime),
             },
+            pool,
             certificates: certificates.clone(),
             lookups: Lookups {
                 keys,
@@ -227,13 +247,42 @@ impl ProxyHandle {
     }
 }
 
-/// The address of the backend to use.
-async fn resolve(backend: &HostPort) -> Result<SocketAddr, ProxyError> {
+/// What is between a network of addresses and a worker that uses it.
+fn open_pool(
+    net: PoolNet,
+    table: Option<&Path>,
+    backend: SocketAddr,
+) -> Result<PoolSetup, PoolError> {
+    let network = net.network();
+    let table = match table {
+        _ if net.is_ipv6() => None,
+        Some(path) => {
+            let table = AddressTable::open(net, path)?;
+            let (file, devices) = (path.display(), table.known());
+            tracing::info!(%file, %network, devices, "devices have addresses");
+            Some(table)
+        }
+        None => {
+            let why = "devices get other addresses when the proxy starts again: no --upstream-pool-table is given";
+            tracing::warn!(%network, "{why}");
+            Some(AddressTable::in_memory(net))
+        }
+    };
+    PoolSetup::open(net, table.map(Arc::new), backend)
+}
+
+/// The address of the backend to use, one that can be talked to from `pool`, if there is one.
+async fn resolve(backend: &HostPort, pool: Option<PoolNet>) -> Result<SocketAddr, ProxyError> {
     let failed = |error| ProxyError::Resolve {
         backend: backend.clone(),
         error,
     };
-    let found = backend.resolve().await.map_err(failed)?;
+    let mut found = backend.resolve().await.map_err(failed)?;
+    if let Some(net) = pool
+        && found.iter().any(|address| net.suits(*address).is_ok())
+    {
+        found.retain(|address| net.suits(*address).is_ok());
+    }
     let chosen = choose(&found).await;
     let chosen = chosen.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     if found.len() > 1 {

@@ -13,13 +13,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Counters, ProxyError, SHUTDOWN_TIME};
 use crate::certificates::Certificates;
-use crate::relay::{Command, KeyLog, Lookups, Policy, Relay};
+use crate::relay::{Command, KeyLog, Lookups, Policy, PoolSetup, Relay};
 
 /// What a worker starts with.
 pub(super) struct Worker {
     pub(super) sockets: Vec<UdpSocket>,
     pub(super) endpoint: EndpointConfig,
     pub(super) policy: Policy,
+    /// The way to the backend, if it is not a socket per session.
+    pub(super) pool: Option<PoolSetup>,
     pub(super) lookups: Lookups,
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
@@ -71,6 +73,7 @@ impl Worker {
     async fn serve(self, ready: oneshot::Sender<()>) -> Ended {
         let relay = Relay::new(
             self.policy,
+            self.pool,
             self.lookups,
             self.certificates,
             self.commands,

@@ -55,6 +55,10 @@ pub struct Counters {
     pub backend_refused: u64,
     /// Other errors of sockets to the backend.
     pub backend_errors: u64,
+    /// Datagrams to the pool's socket from somebody else than the backend, dropped.
+    pub pool_strangers: u64,
+    /// Datagrams from the backend to an address of the pool that has no session now, dropped.
+    pub pool_no_session: u64,
     /// Log lines on failed handshakes that were left out, so that a flood of them does no harm.
     pub unlogged_failures: u64,
     /// The sockets that devices talk to, with dropped records by reason.
@@ -105,6 +109,8 @@ impl fmt::Display for Counters {
             ("too_large_for_device", self.too_large_for_device),
             ("backend_refused", self.backend_refused),
             ("backend_errors", self.backend_errors),
+            ("pool_strangers", self.pool_strangers),
+            ("pool_no_session", self.pool_no_session),
             ("unlogged_failures", self.unlogged_failures),
             ("received", self.io.received),
             ("received_bytes", self.io.received_bytes),

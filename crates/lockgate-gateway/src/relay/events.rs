@@ -11,7 +11,7 @@ use super::credentials::Shown;
 use super::identity::Identity;
 use super::lookup::Lookup;
 use super::sessions::{Entry, Handshake, Session};
-use super::upstream::Upstream;
+use super::upstream::NoUpstream;
 use super::{Answer, EndReason, FailureReason, Relay};
 
 impl Relay {
@@ -74,30 +74,48 @@ impl Relay {
         }
     }
 
-    /// A handshake is complete: its session begins, if it gets a socket to the backend.
+    /// A handshake is complete.
     pub(super) fn on_connected(&mut self, io: &mut Io, connection: ConnectionHandle) {
+        if self.sessions.handshake(connection).is_none() {
+            return;
+        }
+        self.counters.handshakes_completed += 1;
+        if io.endpoint().info(connection).is_some_and(|i| i.resumed) {
+            self.counters.handshakes_resumed += 1;
+        }
+        self.start_session(io, connection);
+    }
+
+    /// The session of a complete handshake begins, if it gets a way to the backend.
+    pub(super) fn start_session(&mut self, io: &mut Io, connection: ConnectionHandle) {
         let Entry::Handshake(handshake) = self.sessions.remove(connection) else {
             return;
         };
         let Some(agreed) = io.endpoint().info(connection) else {
             return;
         };
-        self.counters.handshakes_completed += 1;
-        self.counters.handshakes_resumed += u64::from(agreed.resumed);
         let identity = handshake.identity.clone();
         // It has proved who it is, so it may learn whether it has a place.
         if self.is_full_for(&identity) {
             let why = "there are as many as there may be";
             return self.turn_away(io, connection, &handshake, EndReason::TooManySessions, why);
         }
-        let upstream = Upstream::connect(self.policy.backend).and_then(|upstream| {
-            self.upstreams.watch(&upstream, connection.index())?;
-            Ok((upstream.local_addr()?, upstream))
-        });
+        let sessions = &self.sessions;
+        let upstream = self
+            .upstreams
+            .connect(connection.index(), &identity, |other| {
+                sessions.is_of(other, &identity)
+            });
         let (local, upstream) = match upstream {
             Ok(upstream) => upstream,
-            Err(error) => {
-                return self.turn_away(io, connection, &handshake, EndReason::NoUpstream, error);
+            Err(NoUpstream::Yet) => {
+                // What the device sends meanwhile is lost.
+                self.sessions.put_back(handshake);
+                self.without_address.push(connection);
+                return;
+            }
+            Err(NoUpstream::TurnedAway { reason, why }) => {
+                return self.turn_away(io, connection, &handshake, reason, why);
             }
         };
         if self.policy.replace_same_identity
@@ -166,7 +184,10 @@ impl Relay {
         reason: CloseReason,
     ) {
         match (self.sessions.remove(connection), reason) {
-            (Entry::Session(session), reason) => self.log_end(io, &session, reason),
+            (Entry::Session(session), reason) => {
+                self.release(&session);
+                self.log_end(io, &session, reason);
+            }
             (Entry::Handshake(handshake), CloseReason::HandshakeFailed(error)) => {
                 self.on_handshake_failed(io, &handshake, error);
             }
@@ -185,6 +206,13 @@ impl Relay {
             session.ending = Some(reason);
             io.endpoint().close(connection);
         }
+    }
+
+    /// A session is gone, and what it had of the way to the backend with it.
+    pub(super) fn release(&mut self, session: &Session) {
+        let index = session.connection.index();
+        self.upstreams
+            .release(&session.upstream, index, &session.identity);
     }
 
     /// Whether there is no room for a session of `identity`. One that takes an older one's place always has room, or a

@@ -8,6 +8,7 @@ use lockgate_dtls::PeerIdentity;
 use lockgate_dtls::config::MAX_PEER_NAME_LEN;
 use lockgate_webpki::KeyHash;
 
+use crate::addresses::IdentityHash;
 use crate::certificates::TrustId;
 use crate::certificates::short;
 use crate::keys::escaped;
@@ -37,6 +38,14 @@ impl Identity {
     /// Whether it is nobody in particular.
     pub(super) const fn is_anonymous(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// What its address in a pool goes by; nobody has none. These bytes are in files: they stay as they are.
+    pub(super) fn hash(&self) -> Option<IdentityHash> {
+        Some(match self.0.as_deref()? {
+            Known::Psk(identity) => IdentityHash::of(0, identity),
+            Known::Certificate { name, .. } => IdentityHash::of(1, name.as_bytes()),
+        })
     }
 
     /// The first bytes of its key's hash, when it has a certificate or raw public key.

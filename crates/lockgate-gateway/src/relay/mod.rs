@@ -1,12 +1,11 @@
 //! What the proxy does with every datagram, and the policy of sessions.
 //!
 //! ```text
-//! device -> Driver -> Relay::on_application -> the session's socket -> backend
-//! backend -> the session's socket -> Upstreams -> Relay::on_ready -> sealed in place -> Driver -> device
+//! device -> Driver -> Relay::on_application -> the session's socket or the pool's -> backend
+//! backend -> the session's socket or the pool's -> Relay::on_ready -> sealed in place -> Driver -> device
 //! ```
 //!
-//! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation (but one for the
-//! control message of an answer from a socket that is bound to any address, in the library that makes it), no lock, no
+//! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation, no lock, no
 //! channel and no log line.
 
 mod backend;
@@ -31,14 +30,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lockgate_dtls::certificate::ClientAuth;
-use lockgate_dtls::config::{MAX_HEADROOM, MAX_TAILROOM};
 use lockgate_dtls::{CipherSuite, ConnectionHandle, Event, Instant, OwnCid, SendError};
-use lockgate_tokio::{Io, MAX_DATAGRAM_LEN, Path, Service};
+use lockgate_tokio::{Io, Path, Service};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::keylog::KeyLog;
 pub(crate) use self::lookup::{Answer, Lookups};
-pub(crate) use self::upstream::has_route;
+pub(crate) use self::upstream::{PoolSetup, has_route};
 pub use self::{
     counters::{Counters, Traffic},
     reason::{EndReason, FailureReason},
@@ -49,8 +47,8 @@ use credentials::{Signature, Signers};
 use identity::Identity;
 use log_limit::LogLimit;
 use session_cache::SessionCache;
-use sessions::Sessions;
-use upstream::Upstreams;
+use sessions::{Entry, Sessions};
+use upstream::{FromBackend, Upstream, Upstreams};
 
 /// How many sessions are looked at in one go for those that have been silent for too long.
 const IDLE_CHUNK: usize = 1024;
@@ -73,6 +71,8 @@ pub(crate) enum Command {
         /// What came of it.
         signature: Signature,
     },
+    /// Addresses of the pool that sessions wait for have been claimed, or cannot be.
+    Addresses,
     /// Tell the numbers.
     Counters(oneshot::Sender<Counters>),
     /// Tell what is known of an identity's session.
@@ -123,6 +123,8 @@ pub(crate) struct Relay {
     policy: Policy,
     sessions: Sessions,
     upstreams: Upstreams,
+    /// Whose session begins when the pool has claimed an address for it. A few, for a few milliseconds.
+    without_address: Vec<ConnectionHandle>,
     lookups: Lookups,
     signers: Signers,
     certificates: Option<Arc<Certificates>>,
@@ -134,8 +136,6 @@ pub(crate) struct Relay {
     log_limit: LogLimit,
     backend_log: BackendLog,
     key_log: Option<KeyLog>,
-    /// One datagram of the backend, with room around it to be sealed in place.
-    from_backend: Box<[u8]>,
     /// When silent sessions are looked for again.
     next_idle_scan: Instant,
 }
@@ -144,19 +144,27 @@ impl Relay {
     /// Must be called within the worker's tokio runtime.
     pub(crate) fn new(
         policy: Policy,
+        pool: Option<PoolSetup>,
         lookups: Lookups,
         certificates: Option<Arc<Certificates>>,
         commands: mpsc::UnboundedReceiver<Command>,
         key_log: Option<KeyLog>,
     ) -> io::Result<Self> {
         let (capacity, lifetime) = policy.session_cache;
+        if let Some(pool) = &pool {
+            let commands = lookups.answers.clone();
+            // There is nothing to wake when the worker is gone.
+            pool.on_progress(move || drop(commands.send(Command::Addresses)));
+        }
+        let upstreams = Upstreams::new(policy.backend, pool, policy.replace_same_identity)?;
         Ok(Self {
             policy,
             signers: Signers::new(lookups.runtime.clone(), lookups.answers.clone()),
             certificates,
             session_cache: SessionCache::new(capacity, lifetime),
             sessions: Sessions::default(),
-            upstreams: Upstreams::new()?,
+            upstreams,
+            without_address: Vec::new(),
             lookups,
             commands,
             next_command: None,
@@ -164,7 +172,6 @@ impl Relay {
             log_limit: LogLimit::default(),
             backend_log: BackendLog::default(),
             key_log,
-            from_backend: vec![0; MAX_HEADROOM + MAX_DATAGRAM_LEN + MAX_TAILROOM].into(),
             next_idle_scan: Instant::default(),
         })
     }
@@ -189,29 +196,81 @@ impl Relay {
         })
     }
 
-    /// Takes one datagram from the backend of the session at `index`.
-    fn relay_to_device(&mut self, io: &mut Io, index: usize) {
+    /// Takes what the backend sent, a bounded number of datagrams.
+    fn take_from_backend(&mut self, io: &mut Io) {
+        let mut set = [0; upstream::BATCH];
+        match &mut self.upstreams {
+            Upstreams::Sockets(sockets, _) => {
+                let ready = sockets.ready(&mut set);
+                for &index in &set[..ready] {
+                    self.take_from_socket(io, index);
+                }
+            }
+            Upstreams::Pool(_) => {
+                for _ in 0..upstream::BATCH {
+                    if self.take_from_pool(io).is_break() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes one datagram from the socket of the session at `index`.
+    fn take_from_socket(&mut self, io: &mut Io, index: usize) {
         let Some(session) = self.sessions.session_at(index) else {
             return; // It ended a moment ago.
         };
-        let space = &mut self.from_backend[MAX_HEADROOM..MAX_HEADROOM + MAX_DATAGRAM_LEN];
-        let len = match session.upstream.recv(space) {
-            Ok(len) => len,
-            Err(error) => {
-                match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::ConnectionRefused => {
-                        self.counters.backend_refused += 1;
-                        self.backend_log.on_refused(io.now());
-                    }
-                    _ => self.counters.backend_errors += 1,
-                }
-                return;
-            }
+        let Upstream::Socket(socket) = &session.upstream else {
+            return;
         };
+        match socket.recv(io.room()) {
+            Ok(len) => self.relay_to_device(io, index, len),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+                io::ErrorKind::ConnectionRefused => self.count_refused(io, 1),
+                _ => self.counters.backend_errors += 1,
+            },
+        }
+    }
+
+    /// Takes one datagram from the pool's socket, and what ICMP said to it.
+    fn take_from_pool(&mut self, io: &mut Io) -> ControlFlow<()> {
+        let Upstreams::Pool(pool) = &mut self.upstreams else {
+            return ControlFlow::Break(());
+        };
+        let reports = pool.take_reported();
+        let taken = pool.recv(io.room());
+        self.count_refused(io, reports.refused);
+        self.counters.backend_errors += reports.other;
+        match taken {
+            FromBackend::For(index, len) => self.relay_to_device(io, index, len),
+            FromBackend::Stranger => self.counters.pool_strangers += 1,
+            FromBackend::NoSession => self.counters.pool_no_session += 1,
+            FromBackend::Empty => return ControlFlow::Break(()),
+            FromBackend::Failed => {
+                self.counters.backend_errors += 1;
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The backend's host said so often that nobody listens.
+    fn count_refused(&mut self, io: &Io, times: u64) {
+        if times > 0 {
+            self.counters.backend_refused += times;
+            self.backend_log.on_refused(io.now());
+        }
+    }
+
+    /// Seals and sends `len` bytes of the backend to the device of the session at `index`.
+    fn relay_to_device(&mut self, io: &mut Io, index: usize, len: usize) {
         self.backend_log.on_answer(io.now());
-        let payload = MAX_HEADROOM..MAX_HEADROOM + len;
-        match io.send_in_place(session.connection, &mut self.from_backend, payload) {
+        let Some(session) = self.sessions.session_at(index) else {
+            return;
+        };
+        match io.send_written(session.connection, len) {
             Ok(()) => {
                 session.to_device.add(len);
                 self.counters.to_devices.add(len);
@@ -228,6 +287,11 @@ impl Relay {
                 connection,
                 signature,
             } => self.on_signature(io, connection, signature),
+            Command::Addresses => {
+                for connection in std::mem::take(&mut self.without_address) {
+                    self.start_session(io, connection);
+                }
+            }
             Command::Counters(to) => {
                 // Whoever asked may have gone.
                 let _ = to.send(self.counters(io));
@@ -273,18 +337,17 @@ impl Service for Relay {
             return;
         };
         session.last_heard = io.now();
-        let sent = session.upstream.send(payload);
-        if sent.refused > 0 {
-            self.counters.backend_refused += sent.refused;
-            self.backend_log.on_refused(io.now());
-        }
+        let sent = self
+            .upstreams
+            .send(&session.upstream, connection.index(), payload);
         if sent.done {
             session.to_backend.add(payload.len());
             self.counters.to_backend.add(payload.len());
         } else {
             self.counters.lost_to_backend += 1;
-            self.counters.backend_errors += u64::from(sent.refused == 0);
         }
+        self.counters.backend_errors += sent.errors;
+        self.count_refused(io, sent.refused);
     }
 
     fn on_event(&mut self, io: &mut Io, connection: ConnectionHandle, event: Event) {
@@ -308,8 +371,10 @@ impl Service for Relay {
 
     fn on_progress(&mut self, io: &mut Io, connection: ConnectionHandle, path: Path) {
         let _ = io;
-        if self.sessions.session(connection).is_none() {
-            self.sessions.begin(connection, path);
+        if self.sessions.session(connection).is_none()
+            && let Entry::Session(over) = self.sessions.begin(connection, path)
+        {
+            self.release(&over);
         }
     }
 
@@ -340,11 +405,7 @@ impl Service for Relay {
             };
             self.obey(io, command)?;
         }
-        let mut set = [0; upstream::BATCH];
-        let ready = self.upstreams.ready(&mut set);
-        for &index in &set[..ready] {
-            self.relay_to_device(io, index);
-        }
+        self.take_from_backend(io);
         ControlFlow::Continue(())
     }
 

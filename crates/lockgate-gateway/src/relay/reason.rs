@@ -142,11 +142,13 @@ pub enum EndReason {
     Shutdown,
     /// The device broke the protocol.
     Misbehaved,
+    /// The pool of addresses had none for it.
+    NoAddress,
 }
 
 impl EndReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ClosedByPeer,
         Self::PeerAlert,
         Self::Idle,
@@ -156,6 +158,7 @@ impl EndReason {
         Self::KeyLimit,
         Self::Shutdown,
         Self::Misbehaved,
+        Self::NoAddress,
     ];
 
     /// A name for metrics: lower case with underscores.
@@ -170,6 +173,7 @@ impl EndReason {
             Self::KeyLimit => "key_limit",
             Self::Shutdown => "shutdown",
             Self::Misbehaved => "misbehaved",
+            Self::NoAddress => "no_address",
         }
     }
 }
@@ -202,6 +206,7 @@ impl fmt::Display for EndReason {
             Self::KeyLimit => "the keys are used up",
             Self::Shutdown => "the proxy stops",
             Self::Misbehaved => "the device broke the protocol",
+            Self::NoAddress => "no address in the pool",
         })
     }
 }

@@ -95,18 +95,18 @@ impl Sessions {
         self.established
     }
 
-    /// Remembers a handshake; nothing when its connection is known already.
-    pub(super) fn begin(&mut self, connection: ConnectionHandle, path: Path) {
+    /// Remembers a handshake; nothing when its connection is known already. Returns what was there before.
+    pub(super) fn begin(&mut self, connection: ConnectionHandle, path: Path) -> Entry {
         let index = connection.index();
         if self.entries.len() <= index {
             self.entries.resize_with(index + 1, || Entry::Vacant);
         }
-        match self.entries[index].connection() {
-            Some(known) if known == connection => return,
-            // It is over; its last event is on its way.
-            Some(over) => drop(self.remove(over)),
-            None => {}
-        }
+        let over = match self.entries[index].connection() {
+            Some(known) if known == connection => return Entry::Vacant,
+            // Its last event is on its way.
+            Some(over) => self.remove(over),
+            None => Entry::Vacant,
+        };
         self.entries[index] = Entry::Handshake(Box::new(Handshake {
             connection,
             path,
@@ -118,6 +118,14 @@ impl Sessions {
             shown: None,
             told: None,
         }));
+        over
+    }
+
+    /// Undoes [`Sessions::remove`] for a handshake.
+    pub(super) fn put_back(&mut self, handshake: Box<Handshake>) {
+        if let Some(entry) = self.entries.get_mut(handshake.connection.index()) {
+            *entry = Entry::Handshake(handshake);
+        }
     }
 
     pub(super) fn handshake(&mut self, connection: ConnectionHandle) -> Option<&mut Handshake> {
@@ -137,6 +145,14 @@ impl Sessions {
         match self.entries.get_mut(index)? {
             Entry::Session(session) => Some(session),
             _ => None,
+        }
+    }
+
+    /// Whether the session at an index is of `identity`.
+    pub(super) fn is_of(&self, index: usize, identity: &Identity) -> bool {
+        match self.entries.get(index) {
+            Some(Entry::Session(session)) => session.identity == *identity,
+            _ => false,
         }
     }
 

@@ -43,6 +43,16 @@ pub(crate) fn options(backend: SocketAddr) -> ProxyOptions {
     options
 }
 
+/// The ways to the backend: a socket per session, and a pool of addresses.
+pub(crate) const UPSTREAMS: [Option<&str>; 2] = [None, Some("127.64.0.0/10")];
+
+/// [`options`] with one of [`UPSTREAMS`].
+pub(crate) fn options_with(backend: SocketAddr, upstream: Option<&str>) -> ProxyOptions {
+    let mut options = options(backend);
+    options.upstream_pool = upstream.map(|net| net.parse().unwrap());
+    options
+}
+
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) addresses: Vec<SocketAddr>,
@@ -83,7 +93,13 @@ impl Gateway {
 
     /// In front of an echo, with the keys of everybody.
     pub(crate) async fn with_echo() -> Self {
-        Self::start(&options(echo_backend().await), keys()).await
+        Self::with_echo_over(None).await
+    }
+
+    /// The same with one of [`UPSTREAMS`].
+    pub(crate) async fn with_echo_over(upstream: Option<&str>) -> Self {
+        let options = options_with(echo_backend().await, upstream);
+        Self::start(&options, keys()).await
     }
 
     pub(crate) async fn counters(&self) -> Counters {

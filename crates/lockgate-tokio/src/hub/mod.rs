@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use lockgate_dtls::{ConnectionHandle, DropReason, Event, Instant, KeyLogEntry};
+use lockgate_dtls::{ConnectionHandle, Event, Instant, KeyLogEntry};
 use tokio::sync::mpsc;
 
 pub(crate) use command::{Command, Commands, Connect, Offer, Pending};
@@ -28,9 +28,8 @@ use crate::credentials::SessionStore;
 use crate::path_error::{PathErrorKind, Watcher};
 use crate::peers::Peers;
 use crate::shared::Shared;
-use crate::steer::{Handover, Steering};
 use crate::{
-    Credentials, Incoming, Io, KeyStore, Path, PathError, QueueLimits, Service, Statistics, driver,
+    Credentials, Incoming, Io, KeyStore, Path, PathError, QueueLimits, Service, Statistics,
 };
 
 /// How many commands, and how many datagrams to send, one turn takes.
@@ -67,7 +66,6 @@ pub(crate) struct HubOptions {
     pub(crate) credentials: Credentials,
     /// How many sessions are kept by their ID.
     pub(crate) sessions: usize,
-    pub(crate) steering: Option<Steering>,
     /// Where the sockets are bound, in their order.
     pub(crate) listening: Vec<SocketAddr>,
     /// How many peers may be kept waiting while there are no descriptors.
@@ -135,9 +133,6 @@ pub(crate) struct Hub {
     sessions: SessionStore,
     watcher: Watcher,
     errors: Vec<PathError>,
-    handed: Vec<Handover>,
-    /// How many workers the datagram has seen that is being taken in, when it came from another one.
-    hops: u8,
     /// The listener or connector is gone; the last connection ends the workers.
     leaving: bool,
     statistics: Statistics,
@@ -161,8 +156,6 @@ impl Hub {
             sessions,
             watcher: Watcher::default(),
             errors: Vec::new(),
-            handed: Vec::new(),
-            hops: 0,
             leaving: false,
             statistics: Statistics::default(),
         };
@@ -260,14 +253,6 @@ impl Hub {
         }
         ControlFlow::Continue(())
     }
-
-    /// A datagram that another worker got.
-    fn take_over(&mut self, io: &mut Io, mut handed: Handover) {
-        self.statistics.taken_over += 1;
-        self.hops = handed.hops;
-        driver::receive(io, self, handed.path, &mut handed.datagram);
-        self.hops = 0;
-    }
 }
 
 impl Service for Hub {
@@ -300,22 +285,6 @@ impl Service for Hub {
         }
     }
 
-    fn on_dropped(&mut self, io: &mut Io, path: Path, reason: DropReason, rest: &[u8]) -> bool {
-        let Some(steering) = &self.options.steering else {
-            return false;
-        };
-        let Some(to) = steering.owner(io, reason, rest, self.hops) else {
-            return false;
-        };
-        let handed = steering.hand_over(to, path, rest, self.hops);
-        if handed {
-            self.statistics.handed_over += 1;
-        } else {
-            self.statistics.hand_over_dropped += 1;
-        }
-        true
-    }
-
     fn on_path_error(&mut self, io: &mut Io, error: PathError) {
         let (ip, port) = key(error.remote);
         let here: Vec<_> = if port == 0 {
@@ -343,10 +312,8 @@ impl Service for Hub {
                 .poll_recv_many(cx, &mut self.taken, room)
                 .is_ready();
         let errors = self.watcher.poll(cx, &mut self.errors).is_ready();
-        let steering = self.options.steering.as_mut();
-        let handed = steering.is_some_and(|s| s.poll(cx, &mut self.handed).is_ready());
         let sending = !self.blocked && !self.sending.is_empty();
-        if commands || errors || handed || sending || self.is_over() {
+        if commands || errors || sending || self.is_over() {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -360,11 +327,6 @@ impl Service for Hub {
         }
         self.taken = taken;
         io.path_errors.append(&mut self.errors);
-        let mut handed = std::mem::take(&mut self.handed);
-        for handover in handed.drain(..) {
-            self.take_over(io, handover);
-        }
-        self.handed = handed;
         self.send_some(io);
         if self.is_over() {
             return ControlFlow::Break(());

@@ -124,6 +124,7 @@ impl Hub {
 
     /// Goes on from another socket.
     pub(super) fn rebind(&mut self, io: &mut Io, socket: UdpSocket) -> io::Result<()> {
+        io.flush();
         let local = socket.local_addr()?;
         let options = PortOptions {
             path_errors: true,

@@ -19,6 +19,9 @@ macro_rules! in_every_mode {
         mod workers { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $test() {
             super::$test(super::Mode::Workers).await;
         })* }
+        mod workers_hand_over { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $test() {
+            super::$test(super::Mode::WorkersHandOver).await;
+        })* }
         mod workers_socket_per_peer { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $test() {
             super::$test(super::Mode::WorkersPerPeer).await;
         })* }

@@ -27,6 +27,8 @@ pub(crate) enum Mode {
     PerPeer,
     /// Several workers.
     Workers,
+    /// Several workers without the kernel's help.
+    WorkersHandOver,
     /// Several workers, one socket for each peer.
     WorkersPerPeer,
 }
@@ -39,9 +41,12 @@ impl Mode {
     pub(crate) fn with(self, options: Options) -> Options {
         let workers = match self {
             Self::Shared | Self::PerPeer => 1,
-            Self::Workers | Self::WorkersPerPeer => 3,
+            Self::Workers | Self::WorkersHandOver | Self::WorkersPerPeer => 3,
         };
-        options.workers(workers).socket_per_peer(self.is_per_peer())
+        options
+            .workers(workers)
+            .kernel_steering(self != Self::WorkersHandOver)
+            .socket_per_peer(self.is_per_peer())
     }
 
     pub(crate) fn is_per_peer(self) -> bool {

@@ -259,7 +259,7 @@ fn client_auth(text: &str) -> Result<ClientAuth, String> {
     }
 }
 
-fn cid(text: &str) -> Result<CidConfig, String> {
+pub(crate) fn cid(text: &str) -> Result<CidConfig, String> {
     if text == "off" {
         return Ok(CidConfig::Off);
     }

@@ -20,6 +20,7 @@ use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::args::NcArgs;
+pub(crate) use self::args::cid;
 use crate::Failure;
 
 pub(crate) const NAME: &str = "nc";

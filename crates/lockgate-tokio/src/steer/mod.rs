@@ -1,21 +1,26 @@
 //! Which worker a datagram belongs to, and how it gets there when the kernel gave it to another.
 //!
 //! Several workers share an address with `SO_REUSEPORT`; the kernel gives each peer address to one of them, always the
-//! same. That is wrong for two kinds of datagrams:
+//! same. A program of ours has it look at connection IDs first ([`in_kernel`]), so that a peer that has moved comes to the
+//! worker that has its session. Some datagrams still come to the wrong one:
 //!
-//! - from a peer that has moved: its connection ID tells where its session lives ([`owner_of_cid`]);
+//! - from a peer that has moved, where the kernel takes no such program: its connection ID tells where its session lives
+//!   ([`owner_of_cid`]);
 //! - taken by the socket of a single peer before that was connected ([`peers`](crate::peers)): any worker may know the
 //!   sender, so the datagram goes from one to the next.
 //!
 //! The queues between workers are bounded; what does not fit is dropped and counted.
 
+mod bpf;
+
+use std::net::UdpSocket;
 use std::task::{Context, Poll};
 
 use lockgate_dtls::wire::{ContentType, RecordHeader};
 use lockgate_dtls::{DropReason, Placement};
 use tokio::sync::mpsc;
 
-use crate::{Endpoint, Io, Path};
+use crate::{Endpoint, Path};
 
 /// How many datagrams may be on their way to one worker.
 const QUEUE: usize = 1024;
@@ -35,6 +40,10 @@ pub(crate) struct Steering {
     placement: Placement,
     workers: Vec<mpsc::Sender<Handover>>,
     inbox: mpsc::Receiver<Handover>,
+    /// Taken from `inbox`.
+    pub(crate) handed: Vec<Handover>,
+    /// How many workers the datagram has seen that is being taken in, when it came from another one.
+    pub(crate) hops: u8,
 }
 
 impl Steering {
@@ -52,31 +61,34 @@ impl Steering {
                 },
                 workers: senders.clone(),
                 inbox,
+                handed: Vec::new(),
+                hops: 0,
             })
             .collect()
     }
 
-    /// The worker that should have a datagram which this one dropped for `reason`, after `hops` others.
+    /// The worker that should have a datagram which this one dropped for `reason`. A `stray` one came by the socket of
+    /// another peer.
     pub(crate) fn owner(
         &self,
-        io: &mut Io,
+        endpoint: &Endpoint,
+        stray: bool,
         reason: DropReason,
         datagram: &[u8],
-        hops: u8,
     ) -> Option<u8> {
+        let hops = self.hops;
         let Placement {
             worker, workers, ..
         } = self.placement;
         match reason {
             // One that was handed over by its connection ID has come to the right place.
             DropReason::UnknownConnectionId if hops == 0 => {
-                owner_of_cid(io.endpoint(), self.placement, datagram)
-                    .filter(|&owner| owner != worker)
+                owner_of_cid(endpoint, self.placement, datagram).filter(|&owner| owner != worker)
             }
             DropReason::UnknownAddress
             | DropReason::ChangeCipherSpec
             | DropReason::IgnoredAlert
-                if io.stray || hops > 0 =>
+                if stray || hops > 0 =>
             {
                 (hops + 1 < workers).then_some((worker + 1) % workers)
             }
@@ -85,7 +97,7 @@ impl Steering {
     }
 
     /// Passes a datagram on; `false` when there is no room.
-    pub(crate) fn hand_over(&self, to: u8, path: Path, datagram: &[u8], hops: u8) -> bool {
+    pub(crate) fn hand_over(&self, to: u8, path: Path, datagram: &[u8]) -> bool {
         let Some(worker) = self.workers.get(usize::from(to)) else {
             return false;
         };
@@ -96,24 +108,43 @@ impl Steering {
         room.send(Handover {
             path,
             datagram: datagram.into(),
-            hops: hops + 1,
+            hops: self.hops + 1,
         });
         true
     }
 
-    /// Adds what other workers passed on to `out`.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<Handover>) -> Poll<()> {
-        match self.inbox.poll_recv_many(cx, out, BATCH) {
-            Poll::Ready(1..) => Poll::Ready(()),
-            _ => Poll::Pending,
+    /// Takes what other workers passed on into `handed`.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let room = BATCH - self.handed.len();
+        if room == 0 {
+            return Poll::Ready(());
+        }
+        let polled = self.inbox.poll_recv_many(cx, &mut self.handed, room);
+        if polled.is_ready() || !self.handed.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// Has the kernel give datagrams to the worker that their connection ID names. `sockets` are those of the first worker,
+/// one for each address; those of all `workers` are bound, in the workers' order, and closed together.
+///
+/// A kernel that does not do it is no reason not to serve: workers hand over.
+pub(crate) fn in_kernel(sockets: &[UdpSocket], workers: u8) {
+    for socket in sockets {
+        if let Err(error) = bpf::attach(socket, workers) {
+            tracing::debug!(%error, "the kernel does not steer by connection ID; workers hand over");
+            return;
         }
     }
 }
 
 /// The worker that gave out the connection ID in a datagram's first record.
 ///
-/// A program in the kernel that steers by connection ID must come to the same answer: the first byte of the ID modulo
-/// the number of workers ([`Placement`]). Here the whole ID is read, which tells made-up ones from true ones better.
+/// The kernel comes to the same answer by the first byte of the ID modulo the number of workers ([`Placement`]). Here the
+/// whole ID is read, which tells made-up ones from true ones, and those of a time with another number of workers.
 pub(crate) fn owner_of_cid(
     endpoint: &Endpoint,
     placement: Placement,
