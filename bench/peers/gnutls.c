@@ -19,7 +19,11 @@ static int psk(gnutls_session_t session, const char *identity, gnutls_datum_t *k
 }
 
 static ssize_t receive(gnutls_transport_ptr_t net, void *buf, size_t len) {
-    return net_receive(net, buf, len);
+    ssize_t got = net_receive(net, buf, len);
+    /* A client that has fallen silent; "again" would be asked again. */
+    if (got < 0)
+        errno = EIO;
+    return got;
 }
 
 static ssize_t transmit(gnutls_transport_ptr_t net, const void *buf, size_t len) {
@@ -76,7 +80,8 @@ int main(int argc, char **argv) {
     for (;;) {
         gnutls_dtls_prestate_st state = listen_for_hello(&net, &secret);
         gnutls_session_t session;
-        if (gnutls_init(&session, GNUTLS_SERVER | GNUTLS_DATAGRAM | GNUTLS_NO_TICKETS))
+        /* Told that it blocks, the library sleeps 50 ms twice in a handshake. */
+        if (gnutls_init(&session, GNUTLS_SERVER | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS))
             die("no memory");
         gnutls_priority_set(session, priority);
         if (keys)
@@ -93,11 +98,16 @@ int main(int argc, char **argv) {
         gnutls_transport_set_pull_function(session, receive);
         gnutls_transport_set_push_function(session, transmit);
         gnutls_transport_set_pull_timeout_function(session, is_there_something);
-        if (gnutls_handshake(session) == GNUTLS_E_SUCCESS) {
+        int result;
+        do
+            result = gnutls_handshake(session);
+        while (result == GNUTLS_E_AGAIN);
+        if (result == GNUTLS_E_SUCCESS) {
             unsigned char datagram[2048];
             ssize_t len;
-            while ((len = gnutls_record_recv(session, datagram, sizeof datagram)) > 0)
-                gnutls_record_send(session, datagram, (size_t)len);
+            while ((len = gnutls_record_recv(session, datagram, sizeof datagram)) > 0 || len == GNUTLS_E_AGAIN)
+                if (len > 0)
+                    gnutls_record_send(session, datagram, (size_t)len);
             gnutls_bye(session, GNUTLS_SHUT_WR);
         }
         gnutls_deinit(session);

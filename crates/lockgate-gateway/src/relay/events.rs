@@ -112,6 +112,7 @@ impl Relay {
             Err(NoUpstream::Yet) => {
                 self.shared.registry.leave();
                 // What the device sends meanwhile is lost.
+                debug!(%identity, "waiting for the table of addresses");
                 self.sessions.put_back(handshake);
                 self.without_address.push(connection);
                 return;
