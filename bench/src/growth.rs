@@ -134,7 +134,6 @@ impl Grown {
 }
 
 /// Nobody ends a phase early.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as it is called")]
 fn on(_: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
