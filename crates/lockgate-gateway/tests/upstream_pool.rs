@@ -196,6 +196,37 @@ async fn a_full_pool_turns_new_devices_away_and_keeps_the_others() {
 }
 
 #[tokio::test]
+async fn new_devices_that_come_faster_than_the_disk_wait_for_their_address() {
+    const DEVICES: usize = 200;
+    let backend = backend().await;
+    let dir = tempfile::tempdir().unwrap();
+    // Seven addresses are claimed at a time.
+    let mut options = pool(&backend, "127.64.0.0/24");
+    options.handshake_timeout = Duration::from_secs(10);
+    options.upstream_pool_table = Some(dir.path().join("addresses"));
+    let gateway = Gateway::start(&options, keys()).await;
+    let address = gateway.address;
+    let connect = |number| Client::connect(address, support::device_options(number));
+    let tasks: Vec<_> = (0..DEVICES).map(|n| tokio::spawn(connect(n))).collect();
+    let mut devices = Vec::new();
+    for task in tasks {
+        devices.push(task.await.unwrap().unwrap());
+    }
+    gateway.wait_for(|c| c.sessions == DEVICES as u64).await;
+    let mut addresses = Vec::new();
+    for device in &mut devices {
+        addresses.push(seen(device, &backend).await.ip());
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    assert_eq!(addresses.len(), DEVICES);
+    let (counters, log) = gateway.stop().await;
+    println!("{} waited", log.matches("waiting for the table").count());
+    assert_eq!(counters.handshakes_completed, DEVICES as u64);
+    assert_eq!(counters.ended(EndReason::NoAddress), 0);
+}
+
+#[tokio::test]
 async fn a_device_that_comes_again_takes_its_address_along() {
     let backend = backend().await;
     let gateway = Gateway::start(&pool(&backend, NET), keys()).await;

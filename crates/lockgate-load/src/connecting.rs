@@ -1,6 +1,5 @@
 //! Handshakes of many devices, so many at a time.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -36,8 +35,6 @@ const BATCH: u32 = 32;
 struct Connecting {
     begun: u64,
     done: Handshakes,
-    /// Those that ended since the last look.
-    ended: VecDeque<u32>,
 }
 
 impl Activity for Connecting {
@@ -52,12 +49,12 @@ impl Activity for Connecting {
         session.stamp = 0;
     }
 
-    fn on_closed(&mut self, _: &mut Core, n: u32, reason: CloseReason, was_up: bool) {
-        // One that was up before and ended in the meantime is not of ours.
-        if !was_up {
+    fn on_closed(&mut self, _: &mut Core, _: u32, reason: CloseReason, was_up: bool) {
+        if was_up {
+            self.done.closed.count(&reason);
+        } else {
             self.done.failed.count(&reason);
         }
-        self.ended.push_back(n);
     }
 
     fn progress(&self) -> Progress {
@@ -86,7 +83,6 @@ pub(crate) fn connect(
             wanted,
             ..Handshakes::default()
         },
-        ended: VecDeque::new(),
     };
     let refused_before = core.sockets.refused;
     let start = core.now();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lockgate_dtls::CloseReason;
 
+use crate::coap::{self, CoapGet};
 use crate::connecting::at;
 use crate::figures::Exchanged;
 use crate::random::Random;
@@ -91,6 +92,8 @@ pub struct Phase {
     /// Payload lengths. Default 64 bytes. Echoes of less than 8 bytes are not checked, those of less than 12 not for
     /// whose they are.
     pub sizes: Sizes,
+    /// A request instead of such payloads; the response is what is expected then. Default none.
+    pub coap: Option<CoapGet>,
     /// What comes back. Default the same.
     pub expect: Expect,
     /// After so long without an answer a datagram counts as lost. Default 1 s.
@@ -108,6 +111,7 @@ impl Default for Phase {
             },
             duration: Duration::from_secs(10),
             sizes: Sizes::one(64),
+            coap: None,
             expect: Expect::Echo,
             lost_after: Duration::from_secs(1),
             rebinds_per_second: 0.0,
@@ -165,10 +169,24 @@ impl Activity for Exchange<'_> {
         let session = &mut core.sessions[n as usize];
         let awaited = session.stamp;
         if self.is_checked(payload.len()) {
-            let Some(stamp) = stamp_of(payload, n, now) else {
+            let Some(stamp) = (match self.phase.coap {
+                None => stamp_of(payload, n, now),
+                Some(_) => match coap::parse(payload) {
+                    coap::Answer::Response { token, acknowledge } => {
+                        if let Some(id) = acknowledge {
+                            let len = coap::ACKNOWLEDGEMENT_LEN;
+                            core.say(n, len, |out, _| coap::acknowledge(out, id));
+                        }
+                        (token <= now).then_some(token)
+                    }
+                    coap::Answer::Acknowledged => return,
+                    coap::Answer::Other => None,
+                },
+            }) else {
                 self.seen.altered += 1;
                 return;
             };
+            let session = &mut core.sessions[n as usize];
             if stamp < self.start || self.closed_loop && stamp != awaited {
                 self.seen.late += 1;
                 return;
@@ -215,14 +233,24 @@ impl Activity for Exchange<'_> {
 impl Exchange<'_> {
     /// Whether an answer of so many bytes tells what it answers.
     fn is_checked(&self, len: usize) -> bool {
-        self.phase.expect == Expect::Echo && len >= STAMP
+        self.phase.coap.is_some() || self.phase.expect == Expect::Echo && len >= STAMP
     }
 
     /// Whether it could.
     fn say(&mut self, core: &mut Core, n: u32) -> bool {
-        let len = self.phase.sizes.draw(&mut core.random);
-        let moves = core.sessions[n as usize].moves;
-        let Some(now) = core.say(n, len, |payload, now| fill(payload, n, now)) else {
+        let len = match &self.phase.coap {
+            Some(get) => get.len(),
+            None => self.phase.sizes.draw(&mut core.random),
+        };
+        let session = &mut core.sessions[n as usize];
+        let moves = session.moves;
+        session.message_id = session.message_id.wrapping_add(1);
+        let message_id = session.message_id;
+        let said = core.say(n, len, |payload, now| match &self.phase.coap {
+            Some(get) => get.fill(payload, message_id, now),
+            None => fill(payload, n, now),
+        });
+        let Some(now) = said else {
             return false;
         };
         let session = &mut core.sessions[n as usize];

@@ -124,6 +124,8 @@ pub struct Handshakes {
     pub resumed: u64,
     /// How many did not, and why.
     pub failed: Reasons,
+    /// Sessions that ended in the meantime, and why.
+    pub closed: Reasons,
     /// How many were not begun or not waited for, because all others failed or somebody stopped it.
     pub abandoned: u64,
     /// From the first `ClientHello` to the end of each that completed, in microseconds when serialized.
@@ -145,6 +147,7 @@ impl Handshakes {
         self.completed += other.completed;
         self.resumed += other.resumed;
         self.failed.add(&other.failed);
+        self.closed.add(&other.closed);
         self.abandoned += other.abandoned;
         self.time_us.add(&other.time_us);
         self.elapsed += other.elapsed;
@@ -164,7 +167,7 @@ pub struct Exchanged {
     pub lost: u64,
     /// Answers that came when they were counted as lost already, or that nobody waited for.
     pub late: u64,
-    /// Answers that are not what was sent.
+    /// Answers that are not what was sent; of CoAP, those that are no success.
     pub altered: u64,
     /// Datagrams that the kernel did not take.
     pub not_sent: u64,

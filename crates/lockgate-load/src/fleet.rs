@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::CidConfig;
 use lockgate_dtls::{AddressPolicy, CipherSuite, Config, Endpoint, EndpointConfig};
+use lockgate_tokio::Credentials;
 
 use crate::connecting::{self, Pace};
 use crate::exchange::{self, Phase};
@@ -15,7 +16,7 @@ use crate::figures::{Exchanged, Handshakes, Probed, Stormed};
 use crate::keys::Keys;
 use crate::probe;
 use crate::sockets::{Sockets, Sources};
-use crate::turn::{Core, Progress, Session, State, Watch, engine_time};
+use crate::turn::{Core, Identity, Progress, Session, State, Watch, engine_time};
 
 /// How a fleet is made.
 #[derive(Clone, Debug)]
@@ -30,8 +31,12 @@ pub struct FleetOptions {
     pub config: Config,
     /// The host name to ask for (RFC 6066), or empty. Default empty.
     pub server_name: Vec<u8>,
+    /// The DNS name or IP address that the server's certificate has to be for, or empty for any. Default empty.
+    pub certificate_name: String,
     /// Pre-shared keys.
     pub keys: Keys,
+    /// Certificates and raw public keys: the one that all devices show, and whom they believe. Default none.
+    pub credentials: Credentials,
     /// How many sessions' keys are kept expanded, at some 1,300 bytes each; where there are more sessions than that, their
     /// keys are expanded for each datagram. Default 65,536.
     pub key_cache: usize,
@@ -52,7 +57,9 @@ impl FleetOptions {
                 ..Config::default()
             },
             server_name: Vec::new(),
+            certificate_name: String::new(),
             keys,
+            credentials: Credentials::new(),
             key_cache: 1 << 16,
             loss: 0.0,
             seed: 1,
@@ -91,6 +98,7 @@ impl Fleet {
     /// Options out of range, or sources from which the server cannot be reached.
     pub fn new(options: FleetOptions) -> io::Result<Self> {
         let mut config = options.config;
+        options.credentials.configure_client(&mut config);
         config.psk &= !matches!(options.keys, Keys::None);
         // A device is told by where its datagrams come to, and stays the one that it is.
         config.address_policy = AddressPolicy::NeverMove;
@@ -107,12 +115,22 @@ impl Fleet {
             core: Core::new(
                 endpoint,
                 Sockets::new(options.server, options.sources)?,
-                options.keys,
-                options.server_name,
+                Identity {
+                    keys: options.keys,
+                    credentials: options.credentials,
+                    server_name: options.server_name,
+                    certificate_name: options.certificate_name,
+                },
                 options.loss,
                 options.seed,
             ),
         })
+    }
+
+    /// How many handshakes were asked for a certificate and had none to show that the server takes. Servers differ in what
+    /// they say when they end a handshake for that.
+    pub const fn declined(&self) -> u64 {
+        self.core.declined
     }
 
     /// How many sessions there are.
@@ -194,13 +212,14 @@ impl Fleet {
     /// # Errors
     /// Payloads that are longer than the server takes.
     pub fn run(&mut self, phase: &Phase, watch: &mut Watch<'_>) -> io::Result<Exchanged> {
-        let limit = self.agreed().map(|agreed| agreed.max_payload);
-        if let Some(limit) = limit
-            && usize::from(phase.sizes.max()) > limit
-        {
+        let longest = match &phase.coap {
+            Some(get) => get.len(),
+            None => phase.sizes.max().into(),
+        };
+        let limit = self.agreed().map_or(longest, |agreed| agreed.max_payload);
+        if longest > limit {
             return Err(io::Error::other(format!(
-                "payloads of {} bytes are too long: this server takes {limit}",
-                phase.sizes.max()
+                "payloads of {longest} bytes are too long: this server takes {limit}"
             )));
         }
         exchange::run(&mut self.core, phase, watch)

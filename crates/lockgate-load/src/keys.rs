@@ -12,7 +12,7 @@ pub enum Keys {
     None,
     /// The same key for all.
     One {
-        /// The identity; `{n}` in it stands for the device's number, counted from 0.
+        /// The identity; `{n}` or `{}` in it stands for the device's number, counted from 0.
         identity: String,
         /// 1 to 64 bytes.
         key: Key,
@@ -26,8 +26,9 @@ impl Keys {
     pub(crate) fn with<T>(&self, n: u32, answer: impl FnOnce(&[u8], &[u8]) -> T) -> Option<T> {
         match self {
             Self::None => None,
-            Self::One { identity, key } if identity.contains("{n}") => {
-                let identity = identity.replace("{n}", &n.to_string());
+            Self::One { identity, key } if is_numbered(identity) => {
+                let n = n.to_string();
+                let identity = identity.replace("{n}", &n).replace("{}", &n);
                 Some(answer(identity.as_bytes(), key))
             }
             Self::One { identity, key } => Some(answer(identity.as_bytes(), key)),
@@ -43,11 +44,15 @@ impl Keys {
     pub fn identities(&self) -> Option<usize> {
         match self {
             Self::None => Some(0),
-            Self::One { identity, .. } if identity.contains("{n}") => None,
+            Self::One { identity, .. } if is_numbered(identity) => None,
             Self::One { .. } => Some(1),
             Self::List(list) => Some(list.len()),
         }
     }
+}
+
+fn is_numbered(identity: &str) -> bool {
+    identity.contains("{n}") || identity.contains("{}")
 }
 
 impl std::fmt::Debug for Keys {
@@ -76,6 +81,7 @@ mod tests {
             key: key(),
         };
         assert_eq!(identity(&one("d{n}x"), 12).unwrap(), b"d12x");
+        assert_eq!(identity(&one("{}d"), 12).unwrap(), b"12d");
         assert_eq!(identity(&one("d"), 12).unwrap(), b"d");
         let list = Keys::List(vec![(b"a".into(), key()), (b"b".into(), key())]);
         assert_eq!(identity(&list, 3).unwrap(), b"b");

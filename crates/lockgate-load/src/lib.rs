@@ -30,6 +30,7 @@
 //! some 600 bytes.
 #![forbid(unsafe_code)]
 
+mod coap;
 mod connecting;
 mod exchange;
 mod figures;
@@ -42,12 +43,14 @@ mod sockets;
 mod turn;
 mod wheel;
 
+pub use coap::CoapGet;
 pub use connecting::Pace;
 pub use exchange::{Expect, Pattern, Phase, Sizes};
 pub use figures::{Exchanged, Handshakes, Probed, Reasons, Stormed, Times};
 pub use fleet::{Agreed, Fleet, FleetOptions};
 pub use keys::{Key, Keys};
 pub use lockgate_dtls as dtls;
+pub use lockgate_tokio::Credentials;
 pub use net::{NotASourceNet, SourceNet};
 pub use sockets::{Sources, most_sockets};
 pub use turn::{Progress, Watch};

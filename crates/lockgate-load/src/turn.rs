@@ -1,5 +1,6 @@
 //! What every phase has in common: the engine, the sockets, the sessions, and one turn of the loop around them.
 
+use std::collections::HashMap;
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use lockgate_dtls::{
     Address, ApiError, CloseReason, ConnectionHandle, Datagram, Endpoint, Event,
     Instant as EngineInstant, MAX_ADDRESS_LEN, Received, Session as Resumable,
 };
+use lockgate_tokio::{ClientPapers, Credentials};
 
 use crate::keys::Keys;
 use crate::random::{Loss, Random};
@@ -58,6 +60,8 @@ pub(crate) struct Session {
     pub(crate) moves: bool,
     /// How many datagrams wait for some answer, where echoes do not tell which one.
     pub(crate) waiting: u8,
+    /// Of its next request of CoAP.
+    pub(crate) message_id: u16,
     /// When the handshake began, or when the datagram was sent that is waited for, in nanoseconds; 0 when none is.
     pub(crate) stamp: u64,
 }
@@ -102,6 +106,16 @@ pub(crate) trait Activity {
     fn progress(&self) -> Progress;
 }
 
+/// What devices prove themselves by, and whom they believe.
+pub(crate) struct Identity {
+    pub(crate) keys: Keys,
+    pub(crate) credentials: Credentials,
+    /// The host name to ask for, or empty.
+    pub(crate) server_name: Vec<u8>,
+    /// The name that the server's certificate has to be for, or empty.
+    pub(crate) certificate_name: String,
+}
+
 pub(crate) struct Core {
     pub(crate) endpoint: Endpoint<AwsLc, SessionNumber>,
     pub(crate) sockets: Sockets,
@@ -113,8 +127,11 @@ pub(crate) struct Core {
     /// How many sessions there are.
     pub(crate) up: u32,
     pub(crate) under_way: u32,
-    keys: Keys,
-    server_name: Vec<u8>,
+    identity: Identity,
+    /// What handshakes know of certificates that are under way.
+    papers: HashMap<u32, ClientPapers>,
+    /// How many handshakes a server asked for a certificate that had none to show.
+    pub(crate) declined: u64,
     pub(crate) loss: Loss,
     pub(crate) random: Random,
     /// Datagrams that the kernel did not take.
@@ -131,8 +148,7 @@ impl Core {
     pub(crate) fn new(
         endpoint: Endpoint<AwsLc, SessionNumber>,
         sockets: Sockets,
-        keys: Keys,
-        server_name: Vec<u8>,
+        identity: Identity,
         loss: f64,
         seed: u64,
     ) -> Self {
@@ -144,8 +160,9 @@ impl Core {
             resumable: Vec::new(),
             up: 0,
             under_way: 0,
-            keys,
-            server_name,
+            identity,
+            papers: HashMap::new(),
+            declined: 0,
             loss: Loss::new(loss, seed),
             random: Random::new(!seed),
             not_sent: 0,
@@ -180,6 +197,7 @@ impl Core {
                 port: n as u8,
                 moves: false,
                 waiting: 0,
+                message_id: 0,
                 stamp: 0,
             });
         }
@@ -192,6 +210,7 @@ impl Core {
         if let Some(handle) = session.handle.take() {
             self.endpoint.discard(handle);
         }
+        self.papers.remove(&n);
         match std::mem::replace(&mut session.state, State::Down) {
             State::Up => self.up -= 1,
             State::Handshaking => self.under_way -= 1,
@@ -206,9 +225,12 @@ impl Core {
         let now = self.now();
         let path = SessionNumber(n);
         let earlier = self.resumable.get(n as usize).and_then(Option::as_ref);
-        let handle =
-            self.endpoint
-                .connect_with(engine_time(now), path, &self.server_name, earlier)?;
+        let handle = self.endpoint.connect_with(
+            engine_time(now),
+            path,
+            &self.identity.server_name,
+            earlier,
+        )?;
         let session = &mut self.sessions[n as usize];
         session.handle = Some(handle);
         session.state = State::Handshaking;
@@ -330,6 +352,9 @@ impl Core {
             let now = self.now();
             match event {
                 Event::PskRequested => self.provide_key(n, handle, now),
+                Event::CredentialRequested | Event::SignatureRequested | Event::PeerCertificate => {
+                    self.show_papers(n, handle, &event, now);
+                }
                 Event::NewSession(session) => {
                     if let Some(place) = self.resumable.get_mut(n as usize) {
                         *place = Some(session);
@@ -340,6 +365,7 @@ impl Core {
                     let _ = self.endpoint.accept_resumption(engine_time(now), handle);
                 }
                 Event::Connected => {
+                    self.forget_papers(n);
                     self.sessions[n as usize].state = State::Up;
                     self.up += 1;
                     self.under_way -= 1;
@@ -347,6 +373,7 @@ impl Core {
                     activity.on_connected(self, n, resumed, now);
                 }
                 Event::Closed(reason) => {
+                    self.forget_papers(n);
                     let session = &mut self.sessions[n as usize];
                     let was_up = session.state == State::Up;
                     session.state = State::Down;
@@ -369,9 +396,29 @@ impl Core {
         session.is_some_and(|session| session.handle == Some(handle))
     }
 
+    fn show_papers(&mut self, n: u32, handle: ConnectionHandle, event: &Event, now: u64) {
+        let Identity {
+            credentials,
+            certificate_name: name,
+            ..
+        } = &self.identity;
+        let (endpoint, now) = (&mut self.endpoint, engine_time(now));
+        let papers = self.papers.entry(n).or_default();
+        let answered = credentials.answer_client(endpoint, now, handle, event, name, papers);
+        if answered.is_err() {
+            self.endpoint
+                .abort(handle, AlertDescription::INTERNAL_ERROR);
+        }
+    }
+
+    fn forget_papers(&mut self, n: u32) {
+        let papers = self.papers.remove(&n);
+        self.declined += u64::from(papers.is_some_and(|papers| papers.declined()));
+    }
+
     fn provide_key(&mut self, n: u32, handle: ConnectionHandle, now: u64) {
         let endpoint = &mut self.endpoint;
-        let provided = self.keys.with(n, |identity, key| {
+        let provided = self.identity.keys.with(n, |identity, key| {
             endpoint.provide_identity(engine_time(now), handle, identity, key)
         });
         if !matches!(provided, Some(Ok(()))) {

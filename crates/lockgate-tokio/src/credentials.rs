@@ -8,20 +8,22 @@ use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use lockgate_aws_lc::PrivateKey;
+use lockgate_aws_lc::{AwsLc, PrivateKey};
 use lockgate_dtls::certificate::{
     CertificateError, CertificateType, CertificateTypes, PeerCertificate,
 };
 use lockgate_dtls::config::MAX_PEER_NAME_LEN;
 use lockgate_dtls::crypto::{KeyType, MAX_SIGNATURE_LEN, SigningKey as _};
 use lockgate_dtls::wire::AlertDescription;
-use lockgate_dtls::{ApiError, Config, ConnectionHandle, Credential, PeerIdentity, Session};
+use lockgate_dtls::{
+    Address, ApiError, Config, ConnectionHandle, Credential, Endpoint, Event, PeerIdentity, Session,
+};
 use lockgate_webpki::{
     Credential as OwnCredential, CredentialLoader, CredentialStore, Identity, KeyHash, LoadError,
     OwnedIdentity, Request, ServerName, Source, Time, Usage, Verifier, algorithms,
 };
 
-use crate::{Endpoint, Instant};
+use crate::Instant;
 
 /// What one end shows, and whom it believes. Cheap to clone; it never changes while it is in use.
 ///
@@ -147,10 +149,48 @@ impl Credentials {
         }
     }
 
-    /// Answers `CredentialRequested`.
-    pub(crate) fn provide(
+    /// For a loop of one's own around the engine: enters in a client's configuration what can be shown and taken.
+    pub fn configure_client(&self, config: &mut Config) {
+        self.configure(config, true);
+    }
+
+    /// For a loop of one's own around the engine: answers what the handshake of a client asks about certificates, ours and
+    /// the server's; other events are left alone. `expected` is the name that the server's certificate has to be for, or
+    /// empty for any; `papers` are those of this handshake.
+    ///
+    /// # Errors
+    /// As the engine's answers; the handshake is over then.
+    pub fn answer_client<A: Address>(
         &self,
-        endpoint: &mut Endpoint,
+        endpoint: &mut Endpoint<AwsLc, A>,
+        now: Instant,
+        connection: ConnectionHandle,
+        event: &Event,
+        expected: &str,
+        papers: &mut ClientPapers,
+    ) -> Result<(), ApiError> {
+        let papers = &mut papers.0;
+        match event {
+            Event::CredentialRequested => self.provide(endpoint, now, connection, papers),
+            Event::SignatureRequested => {
+                papers.sign(endpoint, now, connection);
+                Ok(())
+            }
+            Event::PeerCertificate => {
+                let expected = Expected::Server(expected);
+                match self.judge(endpoint, connection, expected, papers) {
+                    Ok(name) => endpoint.accept_peer(now, connection, &name),
+                    Err(error) => endpoint.refuse_peer(connection, error),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers `CredentialRequested`.
+    pub(crate) fn provide<A: Address>(
+        &self,
+        endpoint: &mut Endpoint<AwsLc, A>,
         now: Instant,
         connection: ConnectionHandle,
         papers: &mut Papers,
@@ -204,9 +244,9 @@ impl Credentials {
 
     /// Looks at what the peer showed for `PeerCertificate`: what it is called from now on, for `accept_peer`. `server`
     /// is whom a client expects.
-    pub(crate) fn judge(
+    pub(crate) fn judge<A: Address>(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &Endpoint<AwsLc, A>,
         connection: ConnectionHandle,
         expected: Expected<'_>,
         papers: &mut Papers,
@@ -344,6 +384,17 @@ impl ShownCertificate {
     }
 }
 
+/// What [`Credentials::answer_client`] keeps during one handshake.
+#[derive(Default)]
+pub struct ClientPapers(Papers);
+
+impl ClientPapers {
+    /// Whether the server asked for a certificate, and we had none that it takes.
+    pub const fn declined(&self) -> bool {
+        self.0.declined
+    }
+}
+
 /// What is kept of certificates during one handshake.
 #[derive(Default)]
 pub(crate) struct Papers {
@@ -359,9 +410,9 @@ pub(crate) struct Papers {
 
 impl Papers {
     /// Answers `SignatureRequested`.
-    pub(crate) fn sign(
+    pub(crate) fn sign<A: Address>(
         &mut self,
-        endpoint: &mut Endpoint,
+        endpoint: &mut Endpoint<AwsLc, A>,
         now: Instant,
         connection: ConnectionHandle,
     ) {

@@ -51,7 +51,7 @@ pub use clock::Clock;
 pub use connection::{Connection, ReceiveHalf, SendHalf};
 pub use connector::{Connector, ConnectorOptions, Peer, connect};
 pub use counters::{DropCounters, IoCounters};
-pub use credentials::{Credentials, ShownCertificate};
+pub use credentials::{ClientPapers, Credentials, ShownCertificate};
 pub use driver::{Driver, DriverError, Service};
 pub use error::Error;
 pub use hub::{HandshakeDatagram, KeyLog, Observer};

@@ -9,6 +9,7 @@ mod demo;
 mod keygen;
 mod logging;
 mod nc;
+mod proof;
 mod proxy;
 
 use std::{env, ffi::OsString, process::ExitCode};

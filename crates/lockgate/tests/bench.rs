@@ -30,8 +30,8 @@ impl Proxy {
             }
         });
         let keys = tempfile::tempdir().unwrap();
-        let lines: String = (0..600).map(|n| format!("d{n},{KEY}\n")).collect();
-        std::fs::write(keys.path().join("keys.csv"), lines).unwrap();
+        let lines: Vec<_> = (0..600).map(|n| format!("d{n},{KEY}\n")).collect();
+        std::fs::write(keys.path().join("keys.csv"), lines.concat()).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_lockgate"))
             .args(["proxy", "--bind=127.0.0.1:0", "--connect", &behind])
             .arg("--psk-csv")
@@ -288,5 +288,75 @@ fn some_that_are_turned_away_are_told_and_none_is_a_failure() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(server) && said.contains(why), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn certificates_and_raw_public_keys_of_both_ends_are_shown_and_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let keygen = |words: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_lockgate"))
+            .arg("keygen")
+            .args(words.split_whitespace())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words}: {output:?}");
+        output.stdout
+    };
+    keygen("ca --out .");
+    keygen("server --ca . --out . 127.0.0.1");
+    keygen("device --ca . --out . device-7");
+    let allowed = keygen("raw --out . device-8 gateway");
+    std::fs::write(file("allowed.csv"), allowed).unwrap();
+    let options = |options: &[(&str, &str)]| -> Vec<String> {
+        options
+            .iter()
+            .flat_map(|(flag, name)| [(*flag).to_owned(), file(name)])
+            .collect()
+    };
+    let flags = options(&[
+        ("--cert", "server.pem"),
+        ("--key", "server-key.pem"),
+        ("--rpk", "gateway-key.pem"),
+        ("--ca", "ca.pem"),
+        ("--rpk-allow", "allowed.csv"),
+    ]);
+    let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    flags.extend(["--replace-same-identity", "false"]);
+    let proxy = Proxy::start(&flags);
+    let bench = |flags: &[(&str, &str)]| {
+        let command = Command::new(env!("CARGO_BIN_EXE_lockgate"))
+            .args(["bench", &proxy.address, "-n", "20", "-d", "200ms"])
+            .args(["--timeout", "10s", "--json", "-"])
+            .args(options(flags))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        ended(command.unwrap())
+    };
+    let device = [("--cert", "device-7.pem"), ("--key", "device-7-key.pem")];
+    for flags in [
+        &[("--ca", "ca.pem"), device[0], device[1]][..],
+        &[
+            ("--peer-keys", "gateway-pub.pem"),
+            ("--rpk", "device-8-key.pem"),
+        ],
+    ] {
+        let figures = figures(&bench(flags));
+        assert_fine(&figures, 20);
+        let suite = figures["cipher_suite"].as_str().unwrap();
+        assert!(suite.starts_with("TLS_ECDHE_ECDSA"), "{suite}");
+    }
+    for (flags, why) in [
+        (&[("--ca", "ca.pem")][..], "give --cert and --key"),
+        (&[("--ca", "device-7.pem"), device[0], device[1]], "issuer"),
+        (&[], "nothing to know the server by"),
+    ] {
+        let output = bench(flags);
+        assert_eq!(output.status.code(), Some(1), "{flags:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(why), "{flags:?}: {said}");
     }
 }

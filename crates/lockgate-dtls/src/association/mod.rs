@@ -11,6 +11,8 @@ use zeroize::Zeroize;
 
 use crate::bytes::{OwnCid, PeerCid};
 use crate::config::{AeadLimits, Config, Padding};
+#[cfg(feature = "endpoint")]
+use crate::crypto::NamedGroup;
 use crate::crypto::{CryptoError, Provider};
 use crate::drop_reason::DropReason;
 #[cfg(feature = "endpoint")]
@@ -72,6 +74,9 @@ pub struct Association {
     /// The agreed application protocol by its place in our list, counted from 1.
     #[cfg(feature = "certificates")]
     pub(crate) protocol: u8,
+    /// The group of the key exchange, or 0; an association that was brought back does not know it.
+    #[cfg(feature = "endpoint")]
+    pub(crate) group: NamedGroup,
     #[cfg(feature = "exporter")]
     pub(crate) exporter: ExporterSecret,
     pub(crate) suite: CipherSuite,
@@ -170,6 +175,8 @@ impl Association {
             peer_key_hash: None,
             #[cfg(feature = "certificates")]
             protocol: 0,
+            #[cfg(feature = "endpoint")]
+            group: NamedGroup(0),
             #[cfg(feature = "exporter")]
             exporter: agreed.exporter,
             suite: agreed.suite,

@@ -34,7 +34,7 @@ use crate::address::{Address, UdpPath};
 use crate::association::Role;
 use crate::bytes::{OwnCid, PeerCid};
 use crate::config::{Config, ConfigError};
-use crate::crypto::Provider;
+use crate::crypto::{NamedGroup, Provider};
 use crate::error::{ApiError, CloseReason, HandshakeError};
 use crate::event::{Event, EventFlags};
 use crate::handshake::{Handshake, MAX_SCRATCH_LEN, MIN_SCRATCH_LEN};
@@ -144,6 +144,8 @@ pub struct ConnectionInfo<A> {
     pub record_overhead: usize,
     /// The handshake went on with an earlier session.
     pub resumed: bool,
+    /// The group of the ephemeral key exchange; `None` where there was none, or the session was brought back.
+    pub group: Option<NamedGroup>,
     /// SHA-256 of the `SubjectPublicKeyInfo` that the peer proved itself with, if it did with one.
     pub peer_key_hash: Option<[u8; 32]>,
 }
@@ -333,6 +335,7 @@ impl<P: Provider, A: Address> Endpoint<P, A> {
             max_payload: association.max_datagram_payload(),
             record_overhead: association.record_overhead(),
             resumed: association.resumed,
+            group: Some(association.group).filter(|group| group.0 != 0),
             peer_key_hash: association.peer_key_hash,
         })
     }

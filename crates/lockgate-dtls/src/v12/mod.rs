@@ -464,6 +464,7 @@ impl<P: Provider> Core<P> {
             #[cfg(feature = "endpoint")]
             {
                 association.resumed = self.resumed;
+                association.group = self.exchange.group;
             }
         }
     }

@@ -66,7 +66,7 @@ impl Store {
             fault,
         };
         let failed = |error: redb::Error| fail(TableFault::Other(error.to_string()));
-        let database = open_file(path).map_err(|error| match error {
+        let database = builder().create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => fail(TableFault::Taken),
             error => failed(error.into()),
         })?;
@@ -100,7 +100,8 @@ impl Store {
     ) -> Result<(), redb::Error> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => open_file(&self.path)?,
+            // It was there, and a new one would not know who has what.
+            None => builder().open(&self.path)?,
         };
         commit(&database, self.net, given, claimed)?;
         self.database = Some(database);
@@ -108,8 +109,10 @@ impl Store {
     }
 }
 
-fn open_file(path: &Path) -> Result<Database, DatabaseError> {
-    Database::builder().set_cache_size(CACHE).create(path)
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
 }
 
 struct About {
@@ -231,5 +234,47 @@ pub(super) fn write_on(
                 written(Err(error.to_string()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_write_that_failed_is_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (
+            directory.path().join("addresses"),
+            directory.path().join("elsewhere"),
+        );
+        let net: PoolNet = "127.64.0.0/10".parse().unwrap();
+        let (mut store, loaded) = Store::open(&path, net).unwrap();
+        store.write(&[], 10).unwrap();
+        // As after an error of the disk, and now the file is gone.
+        store.database = None;
+        std::fs::rename(&path, &elsewhere).unwrap();
+        let (changes, receiver) = mpsc::channel();
+        let (heard, hear) = mpsc::channel();
+        let writer = thread::spawn(move || {
+            write_on(store, &receiver, loaded.claimed, |result| {
+                heard.send(result).unwrap();
+            });
+        });
+        changes.send(Change::Given([7; 16], 1)).unwrap();
+        changes.send(Change::Claim(20)).unwrap();
+        let failed = hear.recv_timeout(10 * AGAIN).unwrap().unwrap_err();
+        assert!(failed.contains("No such file"), "{failed}");
+        std::fs::rename(&elsewhere, &path).unwrap();
+        let claimed = || hear.recv_timeout(10 * AGAIN).unwrap();
+        let claimed = std::iter::repeat_with(claimed).find_map(Result::ok);
+        assert_eq!(claimed, Some(20));
+        drop(changes);
+        writer.join().unwrap();
+        let (_, loaded) = Store::open(&path, net).unwrap();
+        assert_eq!((loaded.known[&[7; 16]], loaded.claimed), (1, 20));
     }
 }

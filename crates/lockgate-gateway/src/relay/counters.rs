@@ -20,6 +20,11 @@ impl Traffic {
         self.datagrams += 1;
         self.bytes += len as u64;
     }
+
+    pub(super) const fn add_all(&mut self, others: Self) {
+        self.datagrams += others.datagrams;
+        self.bytes += others.bytes;
+    }
 }
 
 /// The numbers of one proxy since its start.

@@ -110,6 +110,7 @@ impl Relay {
             Ok(upstream) => upstream,
             Err(NoUpstream::Yet) => {
                 // What the device sends meanwhile is lost.
+                debug!(%identity, "waiting for the table of addresses");
                 self.sessions.put_back(handshake);
                 self.without_address.push(connection);
                 return;

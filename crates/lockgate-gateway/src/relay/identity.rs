@@ -20,7 +20,14 @@ pub(super) struct Identity(Option<Rc<Known>>);
 #[derive(Debug)]
 enum Known {
     Psk(Box<[u8]>),
-    Certificate { name: Box<str>, key: KeyHash },
+    /// Boxed, so that the many that have a pre-shared key do not pay for its length.
+    Certificate(Box<Certified>),
+}
+
+#[derive(Debug)]
+struct Certified {
+    name: Box<str>,
+    key: KeyHash,
 }
 
 impl Identity {
@@ -32,7 +39,10 @@ impl Identity {
     /// Named by a certificate or an allow list.
     pub(super) fn certificate(name: &str, key: KeyHash) -> Self {
         let name = name.into();
-        Self(Some(Rc::new(Known::Certificate { name, key })))
+        Self(Some(Rc::new(Known::Certificate(Box::new(Certified {
+            name,
+            key,
+        })))))
     }
 
     /// Whether it is nobody in particular.
@@ -44,14 +54,14 @@ impl Identity {
     pub(super) fn hash(&self) -> Option<IdentityHash> {
         Some(match self.0.as_deref()? {
             Known::Psk(identity) => IdentityHash::of(0, identity),
-            Known::Certificate { name, .. } => IdentityHash::of(1, name.as_bytes()),
+            Known::Certificate(certified) => IdentityHash::of(1, certified.name.as_bytes()),
         })
     }
 
     /// The first bytes of its key's hash, when it has a certificate or raw public key.
     pub(super) fn key(&self) -> Option<impl fmt::Display + use<>> {
         match self.0.as_deref() {
-            Some(Known::Certificate { key, .. }) => Some(short(&key.0)),
+            Some(Known::Certificate(certified)) => Some(short(&certified.key.0)),
             _ => None,
         }
     }
@@ -62,7 +72,7 @@ impl fmt::Display for Identity {
         match self.0.as_deref() {
             None => f.write_str("-"),
             Some(Known::Psk(identity)) => escaped(identity).fmt(f),
-            Some(Known::Certificate { name, .. }) => escaped(name.as_bytes()).fmt(f),
+            Some(Known::Certificate(certified)) => escaped(certified.name.as_bytes()).fmt(f),
         }
     }
 }
@@ -72,9 +82,7 @@ impl PartialEq for Known {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Psk(one), Self::Psk(other)) => one == other,
-            (Self::Certificate { name: one, .. }, Self::Certificate { name: other, .. }) => {
-                one == other
-            }
+            (Self::Certificate(one), Self::Certificate(other)) => one.name == other.name,
             _ => false,
         }
     }
@@ -86,7 +94,7 @@ impl Hash for Known {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
             Self::Psk(identity) => (0_u8, identity).hash(state),
-            Self::Certificate { name, .. } => (1_u8, name).hash(state),
+            Self::Certificate(certified) => (1_u8, &certified.name).hash(state),
         }
     }
 }

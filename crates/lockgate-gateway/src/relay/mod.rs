@@ -47,11 +47,13 @@ use credentials::{Signature, Signers};
 use identity::Identity;
 use log_limit::LogLimit;
 use session_cache::SessionCache;
-use sessions::{Entry, Sessions};
+use sessions::{Entry, Session, Sessions};
 use upstream::{FromBackend, Upstream, Upstreams};
 
 /// How many sessions are looked at in one go for those that have been silent for too long.
 const IDLE_CHUNK: usize = 1024;
+/// How many batches are taken from the pool's socket before anything else has its turn.
+const POOL_BATCHES: usize = 2;
 /// How many messages from outside the worker are taken in one go.
 const COMMANDS: usize = 64;
 
@@ -177,7 +179,8 @@ impl Relay {
     }
 
     /// The numbers until now.
-    pub(crate) fn counters(&self, io: &Io) -> Counters {
+    pub(crate) fn counters(&mut self, io: &Io) -> Counters {
+        self.count_progress(io);
         let mut counters = self.counters.clone();
         counters.sessions = self.sessions.established() as u64;
         counters.io = *io.counters();
@@ -199,20 +202,13 @@ impl Relay {
     /// Takes what the backend sent, a bounded number of datagrams.
     fn take_from_backend(&mut self, io: &mut Io) {
         let mut set = [0; upstream::BATCH];
-        match &mut self.upstreams {
-            Upstreams::Sockets(sockets, _) => {
-                let ready = sockets.ready(&mut set);
-                for &index in &set[..ready] {
-                    self.take_from_socket(io, index);
-                }
+        if let Upstreams::Sockets(sockets, _) = &mut self.upstreams {
+            let ready = sockets.ready(&mut set);
+            for &index in &set[..ready] {
+                self.take_from_socket(io, index);
             }
-            Upstreams::Pool(_) => {
-                for _ in 0..upstream::BATCH {
-                    if self.take_from_pool(io).is_break() {
-                        break;
-                    }
-                }
-            }
+        } else {
+            self.take_from_pool(io);
         }
     }
 
@@ -225,7 +221,11 @@ impl Relay {
             return;
         };
         match socket.recv(io.room()) {
-            Ok(len) => self.relay_to_device(io, index, len),
+            Ok(len) => {
+                self.backend_log.on_answer(io.now());
+                let sent = io.send_written(session.connection, len);
+                count_to_device(&mut self.counters, session, len, sent);
+            }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
                 io::ErrorKind::ConnectionRefused => self.count_refused(io, 1),
@@ -234,26 +234,44 @@ impl Relay {
         }
     }
 
-    /// Takes one datagram from the pool's socket, and what ICMP said to it.
-    fn take_from_pool(&mut self, io: &mut Io) -> ControlFlow<()> {
-        let Upstreams::Pool(pool) = &mut self.upstreams else {
-            return ControlFlow::Break(());
-        };
-        let reports = pool.take_reported();
-        let taken = pool.recv(io.room());
-        self.count_refused(io, reports.refused);
-        self.counters.backend_errors += reports.other;
-        match taken {
-            FromBackend::For(index, len) => self.relay_to_device(io, index, len),
-            FromBackend::Stranger => self.counters.pool_strangers += 1,
-            FromBackend::NoSession => self.counters.pool_no_session += 1,
-            FromBackend::Empty => return ControlFlow::Break(()),
-            FromBackend::Failed => {
+    /// Takes what came to the pool's socket, a bounded number of datagrams.
+    fn take_from_pool(&mut self, io: &mut Io) {
+        for _ in 0..POOL_BATCHES {
+            let Upstreams::Pool(pool) = &mut self.upstreams else {
+                return;
+            };
+            let more = pool.receive().unwrap_or_else(|_| {
                 self.counters.backend_errors += 1;
-                return ControlFlow::Break(());
+                false
+            });
+            for n in 0..pool.taken() {
+                match pool.get(n) {
+                    FromBackend::For(index, datagram) => {
+                        self.backend_log.on_answer(io.now());
+                        if let Some(session) = self.sessions.session_at(index) {
+                            let sent = io.send(session.connection, datagram);
+                            count_to_device(&mut self.counters, session, datagram.len(), sent);
+                        }
+                    }
+                    FromBackend::Stranger => self.counters.pool_strangers += 1,
+                    FromBackend::NoSession => self.counters.pool_no_session += 1,
+                }
+            }
+            if !more {
+                return;
             }
         }
-        ControlFlow::Continue(())
+    }
+
+    /// Counts what came of datagrams that the pool has sent.
+    fn count_progress(&mut self, io: &Io) {
+        if let Upstreams::Pool(pool) = &mut self.upstreams {
+            let progress = pool.take_progress();
+            self.counters.to_backend.add_all(progress.sent);
+            self.counters.lost_to_backend += progress.lost;
+            self.counters.backend_errors += progress.reports.other;
+            self.count_refused(io, progress.reports.refused);
+        }
     }
 
     /// The backend's host said so often that nobody listens.
@@ -261,22 +279,6 @@ impl Relay {
         if times > 0 {
             self.counters.backend_refused += times;
             self.backend_log.on_refused(io.now());
-        }
-    }
-
-    /// Seals and sends `len` bytes of the backend to the device of the session at `index`.
-    fn relay_to_device(&mut self, io: &mut Io, index: usize, len: usize) {
-        self.backend_log.on_answer(io.now());
-        let Some(session) = self.sessions.session_at(index) else {
-            return;
-        };
-        match io.send_written(session.connection, len) {
-            Ok(()) => {
-                session.to_device.add(len);
-                self.counters.to_devices.add(len);
-            }
-            Err(SendError::TooLarge { .. }) => self.counters.too_large_for_device += 1,
-            Err(_) => self.counters.lost_to_devices += 1,
         }
     }
 
@@ -288,9 +290,14 @@ impl Relay {
                 signature,
             } => self.on_signature(io, connection, signature),
             Command::Addresses => {
-                for connection in std::mem::take(&mut self.without_address) {
+                let mut waiting = std::mem::take(&mut self.without_address).into_iter();
+                for connection in &mut waiting {
                     self.start_session(io, connection);
+                    if !self.without_address.is_empty() {
+                        break; // If it has to wait on, so do the others.
+                    }
                 }
+                self.without_address.extend(waiting);
             }
             Command::Counters(to) => {
                 // Whoever asked may have gone.
@@ -330,6 +337,23 @@ impl Relay {
     }
 }
 
+/// Counts what came of a datagram of the backend for a session.
+fn count_to_device(
+    counters: &mut Counters,
+    session: &mut Session,
+    len: usize,
+    sent: Result<(), SendError>,
+) {
+    match sent {
+        Ok(()) => {
+            session.to_device.add(len);
+            counters.to_devices.add(len);
+        }
+        Err(SendError::TooLarge { .. }) => counters.too_large_for_device += 1,
+        Err(_) => counters.lost_to_devices += 1,
+    }
+}
+
 impl Service for Relay {
     fn on_application(&mut self, io: &mut Io, connection: ConnectionHandle, payload: &mut [u8]) {
         let Some(session) = self.sessions.session(connection) else {
@@ -340,6 +364,10 @@ impl Service for Relay {
         let sent = self
             .upstreams
             .send(&session.upstream, connection.index(), payload);
+        let Some(sent) = sent else {
+            session.to_backend.add(payload.len());
+            return;
+        };
         if sent.done {
             session.to_backend.add(payload.len());
             self.counters.to_backend.add(payload.len());
@@ -395,6 +423,7 @@ impl Service for Relay {
     }
 
     fn on_ready(&mut self, io: &mut Io) -> ControlFlow<()> {
+        self.count_progress(io);
         for _ in 0..COMMANDS {
             let Some(command) = self
                 .next_command
@@ -403,7 +432,10 @@ impl Service for Relay {
             else {
                 break;
             };
-            self.obey(io, command)?;
+            if self.obey(io, command).is_break() {
+                self.upstreams.flush();
+                return ControlFlow::Break(());
+            }
         }
         self.take_from_backend(io);
         ControlFlow::Continue(())

@@ -8,10 +8,13 @@ use clap::builder::RangedU64ValueParser;
 use lockgate_dtls::CipherSuite;
 use lockgate_dtls::config::CidConfig;
 use lockgate_gateway::config::{HiddenText, HostPort, parse_duration, parse_suite};
-use lockgate_load::{Expect, SourceNet, Sources};
+use lockgate_load::{CoapGet, Expect, SourceNet, Sources};
+
+use crate::proof::ProofArgs;
 
 const DEVICES: &str = "Devices";
-const KEYS: &str = "Keys";
+const KEYS: &str = "Pre-shared keys";
+const CERTIFICATES: &str = "Certificates and raw public keys (the same of all devices)";
 const TRAFFIC: &str = "Traffic";
 const HANDSHAKES: &str = "Handshakes";
 const OUTPUT: &str = "Output";
@@ -41,13 +44,16 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "NUMBER", default_value = "1", help_heading = DEVICES)]
     pub(super) seed: u64,
 
-    /// The pre-shared key; {n} in the identity stands for the number of the device, from 0. Every user of this machine
-    /// can see it in the list of processes
+    /// The pre-shared key; {} in the identity stands for the number of the device, from 0. Every user of this machine can
+    /// see it in the list of processes
     #[arg(long, allow_hyphen_values = true, value_name = "IDENTITY:HEX", conflicts_with = "psk_csv", help_heading = KEYS)]
     pub(super) psk: Option<HiddenText>,
     /// CSV file with lines of identity,hexkey: each device has one of them
     #[arg(long, allow_hyphen_values = true, value_name = "FILE", help_heading = KEYS)]
     pub(super) psk_csv: Option<PathBuf>,
+
+    #[command(flatten, next_help_heading = CERTIFICATES)]
+    pub(super) proof: ProofArgs,
 
     /// How many handshakes at once
     #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = RangedU64ValueParser::<u32>::new().range(1..), help_heading = HANDSHAKES)]
@@ -87,6 +93,9 @@ pub(super) struct BenchArgs {
     /// Bytes in a datagram: lengths and ranges with commas between, such as 64,100-200
     #[arg(long, value_name = "BYTES", default_value = "64", value_delimiter = ',', value_parser = size, help_heading = TRAFFIC)]
     pub(super) size: Vec<(u16, u16)>,
+    /// Confirmable GET requests of CoAP for this resource instead; what is expected is a response that is a success
+    #[arg(long, value_name = "PATH", value_parser = coap, conflicts_with_all = ["size", "expect"], help_heading = TRAFFIC)]
+    pub(super) coap: Option<CoapGet>,
     /// What the server does with a datagram: echo, answer (send something back), none
     #[arg(long, value_name = "WHAT", default_value = "echo", value_parser = expect, help_heading = TRAFFIC)]
     pub(super) expect: Expect,
@@ -140,6 +149,10 @@ fn size(text: &str) -> Result<(u16, u16), &'static str> {
         (Some(from), Some(to)) if from <= to => Ok((from, to)),
         _ => Err(EXPECTED),
     }
+}
+
+fn coap(text: &str) -> Result<CoapGet, &'static str> {
+    CoapGet::new(text).ok_or("each part of a path is at most 255 bytes long")
 }
 
 fn expect(text: &str) -> Result<Expect, &'static str> {

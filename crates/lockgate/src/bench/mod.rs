@@ -4,7 +4,7 @@ mod args;
 mod progress;
 mod summary;
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,7 +31,7 @@ written with one dash.
 
 Examples:
   lockgate bench 127.0.0.1:5684 --psk device:73656372657450534b --sessions 100
-  lockgate bench 127.0.0.1:5684 --psk 'device-{n}:73656372' --sessions 100000 --rate 5000
+  lockgate bench 127.0.0.1:5684 --psk 'device-{}:73656372' --sessions 100000 --rate 5000
   lockgate bench 192.0.2.1:5684 --psk-csv keys.csv --sessions 500 --think 30s --duration 10m";
 
 /// More devices than this on a server of this machine have addresses of their own.
@@ -42,6 +42,7 @@ pub(crate) fn command() -> Command {
         .about("Simulate many devices: sessions, handshakes, datagrams and how long they take")
         .long_about(None)
         .next_line_help(true)
+        .mut_arg("insecure", |arg| arg.help("Believe any server"))
         .after_help(EXAMPLE)
 }
 
@@ -50,16 +51,30 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
     let server = resolve(&args)?;
     let sources = sources(&args, server);
     let stop = stop_on_signal()?;
+    let host = args.server.host.as_str();
+    let name = args.proof.servername.as_deref().unwrap_or(host);
+    // RFC 6066 §3: addresses are not asked for.
+    let server_name = match name.parse::<IpAddr>() {
+        Ok(_) => Vec::new(),
+        Err(_) => name.trim_end_matches('.').into(),
+    };
+    let keys = keys(&args)?;
+    let one_identity = keys.identities() == Some(1);
     let mut fleet = Fleet::new(FleetOptions {
         sources,
         config: config(&args),
         loss: args.loss,
         seed: args.seed,
-        ..FleetOptions::new(server, keys(&args)?)
+        credentials: args
+            .proof
+            .of_client(args.psk.is_some() || args.psk_csv.is_some())?,
+        server_name,
+        certificate_name: name.into(),
+        ..FleetOptions::new(server, keys)
     })
     .map_err(|e| e.to_string())?;
     let display = Display::new(args.quiet, stop);
-    let mut summary = Summary::new(&args, server, sources);
+    let mut summary = Summary::new(&args, server, sources, one_identity);
 
     let pace = Pace {
         at_once: args.handshakes_at_once,
@@ -70,7 +85,8 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
     drop(watch);
     let handshakes = handshakes.map_err(|e| e.to_string())?;
     if handshakes.completed == 0 {
-        return Err(not_connected(server, &handshakes));
+        let declined = fleet.declined() > 0 && args.proof.pkey.is_none();
+        return Err(not_connected(server, &handshakes, declined));
     }
     summary.connected(&handshakes, fleet.agreed());
 
@@ -143,7 +159,7 @@ fn keys(args: &BenchArgs) -> Result<Keys, Failure> {
                 key: Key::new(key.as_bytes().to_vec()),
             })
         }
-        None => Err("nothing to know the devices by: give --psk or --psk-csv".into()),
+        None => Ok(Keys::None),
     }
 }
 
@@ -159,15 +175,20 @@ fn phase(args: &BenchArgs) -> Result<Phase, Failure> {
         pattern,
         duration: args.duration,
         sizes: Sizes::ranges(&args.size).ok_or("--size: expected bytes such as 64")?,
+        coap: args.coap.clone(),
         expect: args.expect,
         lost_after: args.lost_after,
         rebinds_per_second: args.rebind,
     })
 }
 
-fn not_connected(server: SocketAddr, handshakes: &Handshakes) -> Failure {
+fn not_connected(server: SocketAddr, handshakes: &Handshakes, declined: bool) -> Failure {
     let why = handshakes.failed.by_number();
-    let why = why.first().map_or("stopped", |&(reason, _)| reason);
+    let why = if declined {
+        "the server asked for a client certificate: give --cert and --key"
+    } else {
+        why.first().map_or("stopped", |&(reason, _)| reason)
+    };
     format!("{server}: nothing could be connected: {why}")
 }
 

@@ -26,6 +26,9 @@ pub(super) struct Summary {
     pub(super) traffic: Option<Exchanged>,
     /// Somebody ended it early.
     pub(super) stopped: bool,
+    /// All devices say to be the same.
+    #[serde(skip)]
+    one_identity: bool,
 }
 
 #[derive(Serialize)]
@@ -36,7 +39,12 @@ pub(super) struct Sessions {
 }
 
 impl Summary {
-    pub(super) fn new(args: &BenchArgs, server: SocketAddr, sources: Sources) -> Self {
+    pub(super) fn new(
+        args: &BenchArgs,
+        server: SocketAddr,
+        sources: Sources,
+        one_identity: bool,
+    ) -> Self {
         Self {
             server: server.to_string(),
             source: match sources {
@@ -55,6 +63,7 @@ impl Summary {
             storm: None,
             traffic: None,
             stopped: false,
+            one_identity,
         }
     }
 
@@ -129,6 +138,10 @@ impl Summary {
         if let Some(traffic) = &self.traffic {
             exchanged(&mut out, traffic);
         }
+        if self.one_identity && at_end < wanted && connected > 1 {
+            let hint = "all devices have the same identity, and servers may end older sessions of it: write {} in it";
+            line(&mut out, "", hint);
+        }
         if self.stopped {
             line(&mut out, "", "stopped early");
         }
@@ -149,6 +162,7 @@ fn handshakes(out: &mut String, name: &str, done: &Handshakes) {
     line(out, name, &text);
     times(out, "", &done.time_us);
     reasons(out, "failed", &done.failed);
+    reasons(out, "ended", &done.closed);
     if done.abandoned > 0 {
         line(out, "", &format!("{} not made", number(done.abandoned)));
     }

@@ -9,6 +9,7 @@ use lockgate_dtls::certificate::ClientAuth;
 use lockgate_dtls::config::CidConfig;
 
 use crate::Failure;
+use crate::proof::ProofArgs;
 
 /// How the input is cut into datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,40 +89,8 @@ pub(super) struct NcArgs {
     /// Its identity; a listener without this lets in every identity that has the key
     #[arg(long, alias = "pskidentity", value_name = "NAME")]
     pub(super) psk_identity: Option<String>,
-    /// Our certificate and what comes between it and its authority, PEM or DER
-    #[arg(
-        short = 'c',
-        long = "certificate",
-        visible_alias = "cert",
-        alias = "ssl-cert",
-        value_name = "FILE",
-        requires = "pkey"
-    )]
-    pub(super) certificate: Option<PathBuf>,
-    /// Our private key; without --cert it is shown as a raw public key
-    #[arg(
-        short = 'k',
-        long,
-        visible_alias = "key",
-        alias = "ssl-key",
-        value_name = "FILE"
-    )]
-    pub(super) pkey: Option<PathBuf>,
-    /// The authorities that peers must be vouched for by
-    #[arg(long, alias = "ssl-trustfile", value_name = "FILE")]
-    pub(super) cafile: Option<PathBuf>,
-    /// The raw public keys that peers may have, PEM or SHA-256 fingerprints
-    #[arg(long, value_name = "FILE")]
-    pub(super) peer_keys: Option<PathBuf>,
-    /// Check the peer, which is always done; for fingers that know netcat
-    #[arg(long, hide = true)]
-    pub(super) ssl_verify: bool,
-    /// Believe any peer; a listener without a key makes up a certificate
-    #[arg(long)]
-    pub(super) insecure: bool,
-    /// The name that the server's certificate has to be for [default: the host]
-    #[arg(long, alias = "ssl-servername", value_name = "NAME")]
-    pub(super) servername: Option<String>,
+    #[command(flatten)]
+    pub(super) proof: ProofArgs,
     /// Whether a listener asks clients for certificates: none, optional, required
     #[arg(long, value_name = "WHETHER", value_parser = client_auth)]
     pub(super) client_auth: Option<ClientAuth>,

@@ -118,7 +118,7 @@ fn peer(args: &NcArgs, host: &str, server: SocketAddr) -> Result<Peer, Failure> 
                 .map_err(|_| "--psk-identity: at most 128 bytes")?
         }
     };
-    let name = args.servername.as_deref().unwrap_or(host);
+    let name = args.proof.servername.as_deref().unwrap_or(host);
     // RFC 6066 §3: addresses are not asked for.
     if name.parse::<IpAddr>().is_err() {
         peer.server_name = name.trim_end_matches('.').into();

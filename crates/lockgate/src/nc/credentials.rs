@@ -3,63 +3,27 @@
 use lockgate_aws_lc::PrivateKey;
 use lockgate_dtls::crypto::KeyType;
 use lockgate_tokio::Credentials;
-use lockgate_tokio::webpki::{
-    CredentialLoader, CredentialStore, Source, Time, Verifier, algorithms,
-};
+use lockgate_tokio::webpki::{CredentialLoader, CredentialStore, Source, Time, algorithms};
 
 use super::args::NcArgs;
 use crate::Failure;
 
 pub(super) fn load(args: &NcArgs) -> Result<Credentials, Failure> {
-    let mut credentials = Credentials::new();
-    match (&args.certificate, &args.pkey) {
-        (Some(certificate), Some(key)) => {
-            credentials = credentials
-                .with_x509_files(certificate, key)
-                .map_err(|e| e.to_string())?;
-        }
-        (None, Some(key)) => {
-            let key = Source::read(key)
-                .and_then(|source| source.private_key(PrivateKey::from_pem, PrivateKey::from_der));
-            credentials = credentials.with_raw_public_key(key.map_err(|e| e.to_string())?);
-        }
-        _ if args.listen && args.psk.is_none() => {
-            if !args.insecure {
-                return Err(
-                    "nothing to show to clients: give --psk, or --cert and --key, or --key for a \
-                     raw public key, or --insecure to make up a certificate"
-                        .into(),
-                );
-            }
-            credentials = credentials.with_store(made_up()?);
-        }
-        _ => {}
+    if !args.listen {
+        return args.proof.of_client(args.psk.is_some());
     }
-    if args.insecure {
-        return Ok(credentials.trusting_anybody_insecurely());
-    }
-    let trusts = args.cafile.is_some() || args.peer_keys.is_some();
-    if trusts {
-        let mut verifier = Verifier::builder(algorithms::AWS_LC);
-        if let Some(path) = &args.cafile {
-            verifier = Source::read(path)
-                .and_then(|source| verifier.anchors(&source))
-                .map_err(|e| e.to_string())?;
+    let mut credentials = args.proof.shown(Credentials::new())?;
+    if credentials.shows_nothing() && args.psk.is_none() {
+        if !args.proof.insecure {
+            return Err(
+                "nothing to show to clients: give --psk, or --cert and --key, or --key for a \
+                 raw public key, or --insecure to make up a certificate"
+                    .into(),
+            );
         }
-        if let Some(path) = &args.peer_keys {
-            verifier = Source::read(path)
-                .and_then(|source| verifier.keys(&source))
-                .map_err(|e| e.to_string())?;
-        }
-        credentials = credentials.trusting(verifier.build());
-    } else if !args.listen && args.psk.is_none() {
-        return Err(
-            "nothing to know the server by: give --psk, --cafile or --peer-keys, or --insecure to \
-             believe anybody"
-                .into(),
-        );
+        credentials = credentials.with_store(made_up()?);
     }
-    Ok(credentials)
+    args.proof.believed(credentials)
 }
 
 /// A key and a certificate that signs itself, for this run.

@@ -23,7 +23,7 @@ pub(super) fn connecting(args: &NcArgs, peer: SocketAddr, error: &Error, sent: u
         Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             "nobody listens there (ICMP: port unreachable)".into()
         }
-        Error::CertificateWanted(_) if args.pkey.is_none() => {
+        Error::CertificateWanted(_) if args.proof.pkey.is_none() => {
             "the server asked for a client certificate: give --cert and --key".into()
         }
         Error::CertificateWanted(e) => {
@@ -71,7 +71,7 @@ fn handshake(args: &NcArgs, error: HandshakeError, sent: u64) -> String {
             format!("the server ended it with {alert}: {WRONG_KEY}")
         }
         HandshakeError::PeerAlert(Alert::HANDSHAKE_FAILURE | Alert::INSUFFICIENT_SECURITY) => {
-            if psk && args.cafile.is_none() {
+            if psk && args.proof.cafile.is_none() {
                 format!("the server refused: {NO_SUITE}, or {WRONG_KEY}")
             } else {
                 format!("the server refused: {NO_SUITE}")

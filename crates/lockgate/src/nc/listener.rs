@@ -39,19 +39,21 @@ pub(super) async fn run(args: &NcArgs, place: &Place) -> Result<(), Failure> {
 
 async fn bind(args: &NcArgs, place: &Place) -> Result<Listener, Failure> {
     let credentials = credentials::load(args)?;
-    let asks = args.cafile.is_some() || args.peer_keys.is_some();
+    let asks = args.proof.trusts();
     let mut options = Options::new(keys(args)?)
         .credentials(credentials)
         .resumption(SESSIONS);
     let resumption = options.endpoint.config.resumption;
     options.endpoint.config = config(args)?;
     options.endpoint.config.resumption = resumption;
-    options.endpoint.config.client_auth = args.client_auth.unwrap_or(match (asks, args.insecure) {
-        (true, _) => ClientAuth::Required,
-        (false, true) => ClientAuth::Optional,
-        (false, false) => ClientAuth::None,
-    });
-    if options.endpoint.config.client_auth != ClientAuth::None && !asks && !args.insecure {
+    options.endpoint.config.client_auth =
+        args.client_auth
+            .unwrap_or(match (asks, args.proof.insecure) {
+                (true, _) => ClientAuth::Required,
+                (false, true) => ClientAuth::Optional,
+                (false, false) => ClientAuth::None,
+            });
+    if options.endpoint.config.client_auth != ClientAuth::None && !asks && !args.proof.insecure {
         return Err("--client-auth: give the authorities with --cafile".into());
     }
     if let Some(log) = files::key_log(args)? {

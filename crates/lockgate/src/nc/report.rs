@@ -147,6 +147,9 @@ fn first_line(
     took: Option<Duration>,
 ) -> String {
     let mut line = format!("{}: DTLS 1.2, {}", info.path.peer(), info.cipher_suite);
+    if let Some(group) = info.group {
+        let _ = write!(line, ", {group}");
+    }
     if !connection.identity().is_empty() {
         let _ = write!(line, ", identity {}", connection.identity().escape_ascii());
     }

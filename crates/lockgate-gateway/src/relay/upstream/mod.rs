@@ -96,13 +96,28 @@ impl Upstreams {
         }
     }
 
-    /// Sends one datagram for the session at `index`.
-    pub(super) fn send(&mut self, upstream: &Upstream, index: usize, datagram: &[u8]) -> Sent {
+    /// Sends one datagram for the session at `index`. A pool does so later, and keeps account itself.
+    pub(super) fn send(
+        &mut self,
+        upstream: &Upstream,
+        index: usize,
+        datagram: &[u8],
+    ) -> Option<Sent> {
         match (self, upstream) {
-            (_, Upstream::Socket(socket)) => sockets::send(socket, datagram),
-            (Self::Pool(pool), &Upstream::Pooled(host)) => pool.send(host, index, datagram),
+            (_, Upstream::Socket(socket)) => Some(sockets::send(socket, datagram)),
+            (Self::Pool(pool), &Upstream::Pooled(host)) => {
+                pool.send(host, index, datagram);
+                None
+            }
             // A proxy has only one of them.
-            (Self::Sockets(..), Upstream::Pooled(_)) => Sent::default(),
+            (Self::Sockets(..), Upstream::Pooled(_)) => Some(Sent::default()),
+        }
+    }
+
+    /// Sends what waits to be sent.
+    pub(super) fn flush(&mut self) {
+        if let Self::Pool(pool) = self {
+            pool.flush();
         }
     }
 

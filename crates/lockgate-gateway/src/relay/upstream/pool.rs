@@ -15,11 +15,11 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::NoUpstream;
 use super::pool_socket::{self, PoolSocket, Reports, may_be_of_another, take_reports};
-use super::{NoUpstream, Sent};
 use crate::addresses::{AddressTable, Assigned, PoolError, PoolNet};
-use crate::relay::EndReason;
 use crate::relay::identity::Identity;
+use crate::relay::{EndReason, Traffic};
 
 /// In place of a session's index: nobody is there.
 const NOBODY: u32 = u32::MAX;
@@ -67,8 +67,7 @@ pub(crate) struct Pool {
     /// Several sessions may have the same address, and the one that sent last gets the answers.
     follow_sender: bool,
     reports: mpsc::Receiver<Reports>,
-    /// Reports that have come and are not counted yet.
-    reported: Reports,
+    progress: Progress,
     reporter: AbortHandle,
 }
 
@@ -83,18 +82,25 @@ enum Live {
     V6(HashMap<u64, u32>),
 }
 
-/// What was taken from the socket.
-pub(in crate::relay) enum FromBackend {
-    /// So many bytes for the session at this index.
-    For(usize, usize),
+/// A datagram that was taken from the socket.
+pub(in crate::relay) enum FromBackend<'a> {
+    /// For the session at this index.
+    For(usize, &'a [u8]),
     /// Not from the backend.
     Stranger,
     /// For an address without a session.
     NoSession,
-    /// Nothing is left.
-    Empty,
-    /// Something else, which is not about one datagram.
-    Failed,
+}
+
+/// What came of datagrams to the backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::relay) struct Progress {
+    /// They have been handed to the kernel.
+    pub(in crate::relay) sent: Traffic,
+    /// The kernel did not take so many.
+    pub(in crate::relay) lost: u64,
+    /// What ICMP said.
+    pub(in crate::relay) reports: Reports,
 }
 
 impl Pool {
@@ -125,7 +131,7 @@ impl Pool {
             live,
             follow_sender,
             reports,
-            reported: Reports::default(),
+            progress: Progress::default(),
             reporter,
         })
     }
@@ -197,7 +203,7 @@ impl Pool {
 
     /// The session at `index` is over; its address waits for the device to come back.
     pub(super) fn detach(&mut self, host: u64, index: usize, identity: &Identity) {
-        if let Some(place) = self.place(host)
+        if let Some(place) = self.live.place(host)
             && *place == index as u32
         {
             *place = NOBODY;
@@ -213,69 +219,71 @@ impl Pool {
         }
     }
 
-    /// Sends one datagram to the backend, from the address with this host part.
-    pub(super) fn send(&mut self, host: u64, index: usize, datagram: &[u8]) -> Sent {
-        if self.follow_sender
-            && let Some(place) = self.place(host)
-        {
-            *place = index as u32;
+    /// Sends one datagram to the backend, from the address with this host part, at the end of the worker's turn at the
+    /// latest. [`Pool::take_progress`] tells what came of it.
+    pub(super) fn send(&mut self, host: u64, index: usize, datagram: &[u8]) {
+        if self.follow_sender {
+            self.live.take(host, index);
         }
+        let Self {
+            socket, progress, ..
+        } = self;
         let source = self.net.address(host);
-        let mut sent = Sent::default();
-        for _ in 0..2 {
-            match self.socket.send(source, self.backend, datagram) {
-                Ok(()) => {
-                    sent.done = true;
-                    break;
-                }
-                // It has not been sent; what is meant may be another datagram.
-                Err(error) if may_be_of_another(&error) => {
-                    let reports = take_reports(&**self.socket.socket());
-                    sent.refused += reports.refused;
-                    sent.errors += reports.other;
-                }
-                Err(_) => break,
-            }
-        }
-        if !sent.done && sent.refused == 0 && sent.errors == 0 {
-            sent.errors = 1;
-        }
-        sent
+        socket.send(source, self.backend, datagram, |result| {
+            progress.add(&result);
+        });
     }
 
-    /// Takes the next datagram.
-    pub(in crate::relay) fn recv(&mut self, buf: &mut [u8]) -> FromBackend {
-        let arrived = match self.socket.recv(buf) {
-            Ok(arrived) => arrived,
-            Err(error) => {
-                return match error.kind() {
-                    io::ErrorKind::WouldBlock => FromBackend::Empty,
-                    // The report itself waits to be taken.
-                    _ if may_be_of_another(&error) => FromBackend::Empty,
-                    _ => FromBackend::Failed,
-                };
-            }
+    /// Sends what waits to be sent.
+    pub(super) fn flush(&mut self) {
+        let Self {
+            socket, progress, ..
+        } = self;
+        socket.flush(|result| progress.add(&result));
+    }
+
+    /// What came of sending since it was asked last.
+    pub(in crate::relay) fn take_progress(&mut self) -> Progress {
+        std::mem::take(&mut self.progress)
+    }
+
+    /// Takes what the backend sent, a bounded number of datagrams; whether there may be more.
+    pub(in crate::relay) fn receive(&mut self) -> io::Result<bool> {
+        match self.socket.receive() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            // The report itself is taken elsewhere.
+            Err(error) if may_be_of_another(&error) => Ok(false),
+            result => result,
+        }
+    }
+
+    /// How many datagrams were taken.
+    pub(in crate::relay) const fn taken(&self) -> usize {
+        self.socket.taken()
+    }
+
+    /// Whose the datagram at `n` is.
+    pub(in crate::relay) fn get(&mut self, n: usize) -> FromBackend<'_> {
+        let Some(arrived) = self.socket.get(n) else {
+            return FromBackend::NoSession;
         };
         if arrived.from != self.backend {
             return FromBackend::Stranger;
         }
-        let host = self.net.host(arrived.to);
-        match host.and_then(|host| self.place(host)) {
-            Some(&mut index) if index != NOBODY => FromBackend::For(index as usize, arrived.len),
+        let host = arrived.to.and_then(|to| self.net.host(to));
+        match host.and_then(|host| self.live.place(host)) {
+            Some(&mut index) if index != NOBODY => FromBackend::For(index as usize, arrived.bytes),
             _ => FromBackend::NoSession,
         }
     }
 
-    /// What ICMP has said since it was asked last, beside what sending told.
-    pub(in crate::relay) fn take_reported(&mut self) -> Reports {
-        std::mem::take(&mut self.reported)
-    }
-
+    /// Called before the worker waits, at the end of its turn: what it has for the backend goes now.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.flush();
         let mut ready = self.socket.socket().poll_recv_ready(cx).is_ready();
         if let Poll::Ready(Some(reports)) = self.reports.poll_recv(cx) {
-            self.reported.refused += reports.refused;
-            self.reported.other += reports.other;
+            self.progress.reports.refused += reports.refused;
+            self.progress.reports.other += reports.other;
             ready = true;
         }
         if ready {
@@ -284,11 +292,41 @@ impl Pool {
             Poll::Pending
         }
     }
+}
+
+impl Progress {
+    fn add(&mut self, result: &io::Result<usize>) {
+        match result {
+            Ok(len) => self.sent.add(*len),
+            Err(error) => {
+                self.lost += 1;
+                // Of refusals there are reports.
+                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                self.reports.other += u64::from(!refused);
+            }
+        }
+    }
+}
+
+impl Live {
+    /// The address with this host part means the session at `index`, which has it already, beside others perhaps.
+    fn take(&mut self, host: u64, index: usize) {
+        match self {
+            Self::V4 { .. } => {
+                if let Some(place) = self.place(host) {
+                    *place = index as u32;
+                }
+            }
+            Self::V6(live) => {
+                live.insert(host, index as u32);
+            }
+        }
+    }
 
     /// Where the index of the session with this host part stands.
     fn place(&mut self, host: u64) -> Option<&mut u32> {
-        match &mut self.live {
-            Live::V4 { table, low, high } => {
+        match self {
+            Self::V4 { table, low, high } => {
                 let host = host as usize;
                 // Numbers with an identity are all below those without.
                 if host <= low.len() {
@@ -297,7 +335,7 @@ impl Pool {
                     high.get_mut((table.capacity() as usize).checked_sub(host)?)
                 }
             }
-            Live::V6(live) => live.get_mut(&host),
+            Self::V6(live) => live.get_mut(&host),
         }
     }
 }
@@ -338,5 +376,97 @@ async fn report(socket: Arc<UdpSocket>, reports: mpsc::Sender<Reports>) {
         if taken != Reports::default() && reports.send(taken).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(net: &str, table: Option<AddressTable>) -> io::Result<Pool> {
+        let net: PoolNet = net.parse().unwrap();
+        let setup = PoolSetup {
+            net,
+            socket: pool_socket::bind(net.is_ipv6(), 0)?,
+            table: table.map(Arc::new),
+        };
+        let backend = "127.0.0.1:9".parse().unwrap();
+        Pool::new(setup, backend, false)
+    }
+
+    fn attach(pool: &mut Pool, index: usize, identity: &Identity, same: bool) -> Option<u64> {
+        pool.attach(index, identity, |_| same).ok()
+    }
+
+    #[tokio::test]
+    async fn two_identities_never_share_an_ipv6_address() {
+        let Ok(mut pool) = pool("fd12::/64", None) else {
+            return; // a machine without IPv6
+        };
+        let device = Identity::psk(b"device");
+        let host = attach(&mut pool, 1, &device, false).unwrap();
+        // Nobody can make two that meet, so another one is played by the same.
+        let refused = pool.attach(2, &device, |other| {
+            assert_eq!(other, 1);
+            false
+        });
+        let Err(NoUpstream::TurnedAway { reason, why }) = refused else {
+            panic!("it has got the same address")
+        };
+        assert_eq!(reason, EndReason::NoAddress);
+        assert!(why.starts_with("another identity has the same address, fd12::"));
+        assert_eq!(pool.live.place(host), Some(&mut 1));
+        // A newer session of the same.
+        assert_eq!(attach(&mut pool, 3, &device, true), Some(host));
+        pool.detach(host, 1, &device);
+        assert_eq!(pool.live.place(host), Some(&mut 3));
+        pool.detach(host, 3, &device);
+        assert_eq!(pool.live.place(host), None);
+        assert!(attach(&mut pool, 2, &device, false).is_some());
+        // An older session that goes on after the newest has ended.
+        pool.detach(host, 2, &device);
+        pool.live.take(host, 1);
+        assert_eq!(pool.live.place(host), Some(&mut 1));
+        let nobody = Identity::default();
+        let lent = attach(&mut pool, 4, &nobody, false).unwrap();
+        let other = attach(&mut pool, 5, &nobody, false).unwrap();
+        assert_ne!(lent, other);
+        pool.detach(lent, 4, &nobody);
+        assert_eq!(pool.live.place(lent), None);
+        assert_eq!(pool.live.place(other), Some(&mut 5));
+    }
+
+    #[tokio::test]
+    async fn an_ipv4_address_leads_to_its_session() {
+        let table = AddressTable::in_memory("127.64.0.0/29".parse().unwrap());
+        let mut pool = pool("127.64.0.0/29", Some(table)).unwrap();
+        let (one, two, nobody) = (
+            Identity::psk(b"one"),
+            Identity::psk(b"two"),
+            Identity::default(),
+        );
+        for (index, identity, host) in
+            [(7, &one, 1), (8, &nobody, 6), (9, &two, 2), (5, &nobody, 5)]
+        {
+            assert_eq!(attach(&mut pool, index, identity, false), Some(host));
+            assert_eq!(pool.live.place(host), Some(&mut (index as u32)));
+        }
+        let mut at = |host| pool.live.place(host).map(|index| *index);
+        assert_eq!([at(0), at(3), at(4), at(7)], [None; 4]);
+        pool.detach(6, 8, &nobody);
+        pool.detach(5, 5, &nobody);
+        pool.detach(1, 7, &one);
+        let mut at = |host| pool.live.place(host).map(|index| *index);
+        assert_eq!([at(1), at(2), at(5)], [Some(NOBODY), Some(9), Some(NOBODY)]);
+        // Numbers change sides when all that were lent are back.
+        for (name, host) in [(b"a", 3), (b"b", 4), (b"c", 5), (b"d", 6)] {
+            let identity = Identity::psk(name);
+            assert_eq!(
+                attach(&mut pool, host as usize, &identity, false),
+                Some(host)
+            );
+            assert_eq!(pool.live.place(host), Some(&mut (host as u32)));
+        }
+        assert_eq!(attach(&mut pool, 1, &nobody, false), None);
     }
 }

@@ -1,14 +1,14 @@
 //! The one socket of a pool: it sends from any address of the network, and tells to which one a datagram came.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
+use lockgate_tokio::{Arrived, Path, ReceiveBatch, SendBatch};
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
@@ -16,19 +16,14 @@ use tokio::net::UdpSocket;
 
 /// How many ICMP reports are taken at a time.
 const REPORTS: usize = 64;
+/// The error number that says that nobody listens.
+const REFUSED: u32 = libc::ECONNREFUSED as u32;
 
 /// A socket with all addresses of the backend's family.
 pub(super) struct PoolSocket {
     socket: Arc<UdpSocket>,
-    /// Where the kernel writes what it tells besides the datagram.
-    control: Vec<u8>,
-}
-
-/// A datagram that came.
-pub(super) struct Arrived {
-    pub(super) len: usize,
-    pub(super) from: SocketAddr,
-    pub(super) to: IpAddr,
+    incoming: ReceiveBatch,
+    outgoing: SendBatch,
 }
 
 /// What ICMP said.
@@ -78,7 +73,8 @@ impl PoolSocket {
     pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         Ok(Self {
             socket: Arc::new(UdpSocket::from_std(socket)?),
-            control: nix::cmsg_space!(libc::in6_pktinfo),
+            incoming: ReceiveBatch::new(),
+            outgoing: SendBatch::new(),
         })
     }
 
@@ -87,70 +83,50 @@ impl PoolSocket {
         &self.socket
     }
 
-    /// Takes the next datagram.
-    pub(super) fn recv(&mut self, buf: &mut [u8]) -> io::Result<Arrived> {
-        let Self { socket, control } = self;
-        socket.try_io(Interest::READABLE, || {
-            let mut parts = [IoSliceMut::new(buf)];
-            let message = recvmsg::<SockaddrStorage>(
-                socket.as_raw_fd(),
-                &mut parts,
-                Some(control),
-                MsgFlags::empty(),
-            )?;
-            let from = message.address.as_ref().and_then(socket_addr);
-            let to = message.cmsgs()?.find_map(|control| match control {
-                ControlMessageOwned::Ipv4PacketInfo(info) => {
-                    Some(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes()).into())
-                }
-                ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    Some(IpAddr::from(info.ipi6_addr.s6_addr))
-                }
-                _ => None,
-            });
-            match (from, to) {
-                (Some(from), Some(to)) => Ok(Arrived {
-                    len: message.bytes,
-                    from,
-                    to,
-                }),
-                _ => Err(io::Error::other("a datagram without addresses")),
-            }
-        })
+    /// Takes what waits, a bounded number of datagrams; whether there may be more.
+    pub(super) fn receive(&mut self) -> io::Result<bool> {
+        let Self {
+            socket, incoming, ..
+        } = self;
+        // A report of ICMP can cut a batch short, so only the next call tells whether nothing is left.
+        socket.try_io(Interest::READABLE, || incoming.receive(socket, true))
     }
 
-    /// Sends one datagram from the address `source`.
-    pub(super) fn send(&self, source: IpAddr, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
-        let (v4, v6);
-        let source = match source {
-            IpAddr::V4(source) => {
-                v4 = libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr {
-                        s_addr: u32::from_ne_bytes(source.octets()),
-                    },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                };
-                ControlMessage::Ipv4PacketInfo(&v4)
-            }
-            IpAddr::V6(source) => {
-                v6 = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr {
-                        s6_addr: source.octets(),
-                    },
-                    ipi6_ifindex: 0,
-                };
-                ControlMessage::Ipv6PacketInfo(&v6)
-            }
-        };
-        sendmsg(
-            self.socket.as_raw_fd(),
-            &[IoSlice::new(datagram)],
-            &[source],
-            MsgFlags::empty(),
-            Some(&SockaddrStorage::from(to)),
-        )?;
-        Ok(())
+    /// How many datagrams were taken.
+    pub(super) const fn taken(&self) -> usize {
+        self.incoming.len()
+    }
+
+    /// One of those that were taken.
+    pub(super) fn get(&mut self, n: usize) -> Option<Arrived<'_>> {
+        self.incoming.get(n)
+    }
+
+    /// Sends one datagram from the address `source`, with others when there are as many as go together, or when
+    /// [told](Self::flush). `told` hears what came of each that goes.
+    pub(super) fn send(
+        &mut self,
+        source: IpAddr,
+        to: SocketAddr,
+        datagram: &[u8],
+        told: impl FnMut(io::Result<usize>),
+    ) {
+        self.outgoing.room()[..datagram.len()].copy_from_slice(datagram);
+        let path = Path::with_local(to, Some(source), 0);
+        self.outgoing.push(0..datagram.len(), path);
+        if self.outgoing.is_full() {
+            self.flush(told);
+        }
+    }
+
+    /// Sends what waits.
+    pub(super) fn flush(&mut self, mut told: impl FnMut(io::Result<usize>)) {
+        if !self.outgoing.is_empty() {
+            let Self {
+                socket, outgoing, ..
+            } = self;
+            outgoing.send(|_| Some(socket.as_fd()), |_, result| told(result));
+        }
     }
 }
 
@@ -172,19 +148,21 @@ pub(super) fn take_reports(socket: &impl AsRawFd) -> Reports {
         let error = report.cmsgs().ok().and_then(|mut controls| {
             controls.find_map(|control| match control {
                 ControlMessageOwned::Ipv4RecvErr(error, _)
-                | ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error.ee_errno),
+                | ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error),
                 _ => None,
             })
         });
-        match error.map(i32::try_from) {
-            Some(Ok(libc::ECONNREFUSED)) => reports.refused += 1,
+        match error {
+            Some(error) if error.ee_errno == REFUSED => reports.refused += 1,
+            // Sending has failed with it as well, and was counted.
+            Some(error) if error.ee_origin == libc::SO_EE_ORIGIN_LOCAL => {}
             _ => reports.other += 1,
         }
     }
     reports
 }
 
-/// Whether an error of sending may be what ICMP said about an earlier datagram.
+/// Whether an error of the socket may be what ICMP said about an earlier datagram.
 pub(super) fn may_be_of_another(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -197,13 +175,4 @@ pub(super) fn may_be_of_another(error: &io::Error) -> bool {
                 | libc::EACCES
         )
     )
-}
-
-fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
-    if let Some(&v4) = address.as_sockaddr_in() {
-        return Some(SocketAddr::V4(v4.into()));
-    }
-    address
-        .as_sockaddr_in6()
-        .map(|&v6| SocketAddr::V6(v6.into()))
 }
