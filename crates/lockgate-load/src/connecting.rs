@@ -57,6 +57,7 @@ impl Activity for Connecting {
             self.done.closed.count(&reason);
         } else {
             self.done.failed.count(&reason);
+            self.done.first_failure.get_or_insert(reason);
             self.in_a_row += 1;
         }
     }

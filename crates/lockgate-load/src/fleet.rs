@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::CidConfig;
 use lockgate_dtls::{AddressPolicy, CipherSuite, Config, Endpoint, EndpointConfig};
-use lockgate_tokio::Credentials;
+use lockgate_tokio::{Credentials, DropCounters};
 
 use crate::connecting::{self, Pace};
 use crate::exchange::{self, Phase};
@@ -131,6 +131,12 @@ impl Fleet {
     /// they say when they end a handshake for that.
     pub const fn declined(&self) -> u64 {
         self.core.declined
+    }
+
+    /// Records of the server's that led nowhere since the fleet was made: repeated, not authentic, of sessions that are
+    /// gone, …
+    pub const fn dropped(&self) -> &DropCounters {
+        &self.core.dropped
     }
 
     /// How many sessions there are.
