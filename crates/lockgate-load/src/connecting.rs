@@ -26,7 +26,7 @@ impl Default for Pace {
     }
 }
 
-/// So many failures, with no success at all, are enough to give up.
+/// So many failures in a row, or twice as many as are made at once, are enough to give up.
 const HOPELESS: u64 = 16;
 
 /// How many handshakes are begun before datagrams are looked at again.
@@ -35,6 +35,8 @@ const BATCH: u32 = 32;
 struct Connecting {
     begun: u64,
     done: Handshakes,
+    /// Failures since the last success.
+    in_a_row: u64,
 }
 
 impl Activity for Connecting {
@@ -43,6 +45,7 @@ impl Activity for Connecting {
             core.sockets.ignore_refusals();
         }
         self.done.completed += 1;
+        self.in_a_row = 0;
         self.done.resumed += u64::from(resumed);
         let session = &mut core.sessions[n as usize];
         self.done.time_us.record(now - session.stamp);
@@ -54,6 +57,8 @@ impl Activity for Connecting {
             self.done.closed.count(&reason);
         } else {
             self.done.failed.count(&reason);
+            self.done.first_failure.get_or_insert(reason);
+            self.in_a_row += 1;
         }
     }
 
@@ -83,7 +88,9 @@ pub(crate) fn connect(
             wanted,
             ..Handshakes::default()
         },
+        in_a_row: 0,
     };
+    let hopeless = HOPELESS.max(2 * u64::from(pace.at_once));
     let refused_before = core.sockets.refused;
     let start = core.now();
     core.tell_soon();
@@ -125,9 +132,9 @@ pub(crate) fn connect(
             break;
         }
         let done = &connecting.done;
-        if done.completed == 0
-            && (done.failed.total() >= HOPELESS || core.sockets.refused > refused_before)
-        {
+        let nobody_there = done.completed == 0
+            && (connecting.in_a_row >= HOPELESS || core.sockets.refused > refused_before);
+        if nobody_there || connecting.in_a_row >= hopeless {
             break;
         }
     }

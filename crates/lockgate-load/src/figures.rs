@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use lockgate_dtls::CloseReason;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
@@ -124,6 +125,9 @@ pub struct Handshakes {
     pub resumed: u64,
     /// How many did not, and why.
     pub failed: Reasons,
+    /// Why the first one did not, for programs.
+    #[serde(skip)]
+    pub first_failure: Option<CloseReason>,
     /// Sessions that ended in the meantime, and why.
     pub closed: Reasons,
     /// How many were not begun or not waited for, because all others failed or somebody stopped it.
@@ -147,6 +151,7 @@ impl Handshakes {
         self.completed += other.completed;
         self.resumed += other.resumed;
         self.failed.add(&other.failed);
+        self.first_failure = self.first_failure.or(other.first_failure);
         self.closed.add(&other.closed);
         self.abandoned += other.abandoned;
         self.time_us.add(&other.time_us);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::config::CidConfig;
 use lockgate_dtls::{AddressPolicy, CipherSuite, Config, Endpoint, EndpointConfig};
-use lockgate_tokio::Credentials;
+use lockgate_tokio::{Credentials, DropCounters};
 
 use crate::connecting::{self, Pace};
 use crate::exchange::{self, Phase};
@@ -133,6 +133,12 @@ impl Fleet {
         self.core.declined
     }
 
+    /// Records of the server's that led nowhere since the fleet was made: repeated, not authentic, of sessions that are
+    /// gone, …
+    pub const fn dropped(&self) -> &DropCounters {
+        &self.core.dropped
+    }
+
     /// How many sessions there are.
     pub const fn sessions(&self) -> u32 {
         self.core.up
@@ -153,8 +159,8 @@ impl Fleet {
     }
 
     /// Makes sessions until devices 0 to `total` - 1 have one each: those that never had one, and those that lost it.
-    /// Nothing is tried again of what fails; when nothing but failures came of the first handshakes, the rest is not
-    /// begun.
+    /// Nothing is tried again of what fails; after so many failures in a row that there seems to be no server (any more),
+    /// the rest is not begun.
     pub fn connect(
         &mut self,
         total: u32,
@@ -242,5 +248,18 @@ impl Fleet {
             self.core.sessions[n].state = State::Down;
         }
         (self.core.up, self.core.under_way) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_small_and_a_fleet_can_live_in_any_thread() {
+        const fn sent<T: Send>() {}
+        sent::<Fleet>();
+        // Beside the engine's 500 or so: a million of them share a machine with the server that they measure.
+        assert!(size_of::<Session>() <= 32, "{}", size_of::<Session>());
     }
 }

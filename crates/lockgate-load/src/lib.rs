@@ -50,7 +50,7 @@ pub use figures::{Exchanged, Handshakes, Probed, Reasons, Stormed, Times};
 pub use fleet::{Agreed, Fleet, FleetOptions};
 pub use keys::{Key, Keys};
 pub use lockgate_dtls as dtls;
-pub use lockgate_tokio::Credentials;
+pub use lockgate_tokio::{Credentials, DropCounters};
 pub use net::{NotASourceNet, SourceNet};
 pub use sockets::{Sources, most_sockets};
 pub use turn::{Progress, Watch};

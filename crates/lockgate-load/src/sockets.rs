@@ -38,7 +38,13 @@ const PORTS: usize = 4;
 /// How many datagrams of one shared socket are taken before the next has its turn.
 const BATCH: usize = 64;
 
+/// How many sockets are looked at in one turn.
 const EVENTS: usize = 128;
+
+const NO_EVENT: epoll::Event = epoll::Event {
+    flags: EventFlags::empty(),
+    data: EventData::new_u64(0),
+};
 
 pub(crate) struct Sockets {
     epoll: OwnedFd,
@@ -47,7 +53,7 @@ pub(crate) struct Sockets {
     to: SockAddr,
     way: Way,
     /// What can be read, by number of socket, and how much of it has been looked at.
-    ready: Box<[epoll::Event]>,
+    ready: Box<[u32; EVENTS]>,
     found: usize,
     at: usize,
     taken: usize,
@@ -107,16 +113,12 @@ impl Sockets {
                 control: nix::cmsg_space!(libc::in_pktinfo, u32),
             },
         };
-        let none = epoll::Event {
-            flags: EventFlags::empty(),
-            data: EventData::new_u64(0),
-        };
         Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             server,
             to: server.into(),
             way,
-            ready: vec![none; EVENTS].into(),
+            ready: Box::new([0; EVENTS]),
             found: 0,
             at: 0,
             taken: 0,
@@ -215,8 +217,14 @@ impl Sockets {
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         (self.found, self.at, self.taken) = (0, 0, 0);
         let timeout = Timespec::try_from(timeout).ok();
-        match epoll::wait(&self.epoll, &mut self.ready[..], timeout.as_ref()) {
-            Ok(found) => self.found = found,
+        let mut events = [NO_EVENT; EVENTS];
+        match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+            Ok(found) => {
+                self.found = found;
+                for (number, event) in self.ready.iter_mut().zip(&events[..found]) {
+                    *number = event.data.u64() as u32;
+                }
+            }
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -227,7 +235,7 @@ impl Sockets {
     /// something else; then there may be more.
     pub(crate) fn next(&mut self, buf: &mut [u8]) -> Option<(u32, usize)> {
         while self.at < self.found {
-            let number = self.ready[self.at].data.u64() as usize;
+            let number = self.ready[self.at] as usize;
             let (received, batch) = match &mut self.way {
                 Way::Each { sockets, .. } => {
                     let received = sockets.get(number)?.read(buf);

@@ -12,7 +12,7 @@ use lockgate_dtls::{
     Address, ApiError, CloseReason, ConnectionHandle, Datagram, Endpoint, Event,
     Instant as EngineInstant, MAX_ADDRESS_LEN, Received, Session as Resumable,
 };
-use lockgate_tokio::{ClientPapers, Credentials};
+use lockgate_tokio::{ClientPapers, Credentials, DropCounters};
 
 use crate::keys::Keys;
 use crate::random::{Loss, Random};
@@ -134,6 +134,8 @@ pub(crate) struct Core {
     pub(crate) declined: u64,
     pub(crate) loss: Loss,
     pub(crate) random: Random,
+    /// Records of the server's that led nowhere.
+    pub(crate) dropped: DropCounters,
     /// Datagrams that the kernel did not take.
     pub(crate) not_sent: u64,
     /// Application data that came to another device than it was for.
@@ -165,6 +167,7 @@ impl Core {
             declined: 0,
             loss: Loss::new(loss, seed),
             random: Random::new(!seed),
+            dropped: DropCounters::default(),
             not_sent: 0,
             misdelivered: 0,
             start: Instant::now(),
@@ -329,16 +332,16 @@ impl Core {
         let mut datagram = Datagram::new(bytes);
         let path = SessionNumber(n);
         while let Some(received) = self.endpoint.handle(engine_time(now), path, &mut datagram) {
-            if let Received::Application {
-                connection,
-                payload,
-            } = received
-            {
-                if self.sessions[n as usize].handle == Some(connection) {
+            match received {
+                Received::Application {
+                    connection,
+                    payload,
+                } if self.sessions[n as usize].handle == Some(connection) => {
                     activity.on_application(self, n, &datagram.bytes()[payload], now);
-                } else {
-                    self.misdelivered += 1;
                 }
+                Received::Application { .. } => self.misdelivered += 1,
+                Received::Dropped { reason, .. } => self.dropped.add(reason),
+                Received::Progress(_) | Received::Kept | Received::Reply(_) => {}
             }
         }
     }

@@ -129,6 +129,7 @@ fn paced_traffic_of_devices_with_addresses_of_their_own_is_echoed() {
         "1000",
         "-d",
         "1s",
+        "--probe",
         "--size",
         "20,100-200",
     ]);
@@ -146,6 +147,11 @@ fn paced_traffic_of_devices_with_addresses_of_their_own_is_echoed() {
     let bytes = count(&traffic["sent_bytes"]);
     assert!(bytes > sent * 40 && bytes < sent * 160, "{traffic:#}");
     let trip = &traffic["round_trip_us"];
+    let probe = &figures["probe"];
+    assert_eq!(
+        (count(&probe["asked"]), count(&probe["answered"])),
+        (600, 600)
+    );
     let percentile = |name: &str| trip[name].as_f64().unwrap();
     assert_eq!(count(&trip["count"]), sent);
     let all = ["min", "p50", "p90", "p99", "p99_9", "max"].map(percentile);
@@ -270,7 +276,7 @@ fn some_that_are_turned_away_are_told_and_none_is_a_failure() {
     assert_eq!(some["traffic"]["lost"], 0, "{some:#}");
 
     for (server, why) in [
-        (proxy.address.as_str(), "no Finished"),
+        (proxy.address.as_str(), "do the keys differ"),
         ("127.0.0.1:9", "nobody listens there"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_lockgate"))

@@ -317,6 +317,7 @@ fn open_pools(
     options: &ProxyOptions,
     backend: SocketAddr,
 ) -> Result<Vec<PoolSetup>, PoolError> {
+    net.check(backend)?;
     let table = options.upstream_pool_table.as_deref();
     let network = net.network();
     let table = match table {
@@ -333,7 +334,7 @@ fn open_pools(
             Some(AddressTable::in_memory(net))
         }
     };
-    PoolSetup::open(net, table.map(Arc::new).as_ref(), backend, options.workers)
+    PoolSetup::open(net, table.map(Arc::new).as_ref(), options.workers)
 }
 
 /// The address of the backend to use, one that can be talked to from `pool`, if there is one.

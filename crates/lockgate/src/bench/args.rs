@@ -103,6 +103,10 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration, help_heading = TRAFFIC)]
     pub(super) lost_after: Duration,
 
+    /// At the end have every session echo once, and tell how many did
+    #[arg(long, help_heading = TRAFFIC)]
+    pub(super) probe: bool,
+
     /// Write the figures as JSON, "-" to standard output instead of the summary
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub(super) json: Option<PathBuf>,

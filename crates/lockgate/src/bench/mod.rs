@@ -9,7 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use lockgate_dtls::{Config, SuiteList};
+use lockgate_dtls::wire::AlertDescription as Alert;
+use lockgate_dtls::{
+    CloseReason, Config, HandshakeError, PeerIncompatible, PeerMisbehaved, SuiteList, Timeout,
+    WaitingFor,
+};
 use lockgate_gateway::config::{HostPort, one_line, parse_psk};
 use lockgate_gateway::keys::read_csv;
 use lockgate_load::{
@@ -102,7 +106,14 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
         drop(watch);
         summary.traffic = Some(traffic.map_err(|e| e.to_string())?);
     }
+    if args.probe && !display.stopped() {
+        let mut watch = display.watch(Showing::Probe(fleet.sessions().into()));
+        let probe = fleet.probe(args.lost_after, &mut watch);
+        drop(watch);
+        summary.probe = Some(probe.map_err(|e| e.to_string())?);
+    }
     summary.stopped = display.stopped();
+    summary.dropped(fleet.dropped());
     summary.sessions.at_end = fleet.sessions();
     fleet.close();
     summary.tell(&args)
@@ -183,13 +194,41 @@ fn phase(args: &BenchArgs) -> Result<Phase, Failure> {
 }
 
 fn not_connected(server: SocketAddr, handshakes: &Handshakes, declined: bool) -> Failure {
-    let why = handshakes.failed.by_number();
-    let why = if declined {
-        "the server asked for a client certificate: give --cert and --key"
-    } else {
-        why.first().map_or("stopped", |&(reason, _)| reason)
+    let reasons = handshakes.failed.by_number();
+    let reason = reasons.first().map_or("stopped", |&(reason, _)| reason);
+    let why = match handshakes.first_failure {
+        Some(CloseReason::HandshakeFailed(_)) if declined => {
+            "the server asked for a client certificate: give --cert and --key".into()
+        }
+        Some(CloseReason::HandshakeFailed(error)) => format!("{reason}{}", remedy(error)),
+        _ => reason.into(),
     };
     format!("{server}: nothing could be connected: {why}")
+}
+
+/// What to do about a handshake that failed.
+fn remedy(error: HandshakeError) -> &'static str {
+    match error {
+        HandshakeError::Timeout(Timeout {
+            waiting_for: WaitingFor::Hello,
+            ..
+        }) => ": is it DTLS that listens there, and does UDP get through? (--timeout)",
+        HandshakeError::Timeout(Timeout {
+            waiting_for: WaitingFor::Finished,
+            ..
+        })
+        | HandshakeError::PeerMisbehaved(PeerMisbehaved::IncorrectFinished)
+        | HandshakeError::PeerAlert(
+            Alert::BAD_RECORD_MAC | Alert::DECRYPT_ERROR | Alert::UNKNOWN_PSK_IDENTITY,
+        ) => ": do the keys differ, or is the identity unknown? (--psk, --psk-csv)",
+        HandshakeError::PeerIncompatible(PeerIncompatible::NoCommonCipherSuite)
+        | HandshakeError::PeerAlert(Alert::HANDSHAKE_FAILURE | Alert::INSUFFICIENT_SECURITY) => {
+            ": a pre-shared key here and a certificate there, or the other way round? (--psk, --ca, --cert, \
+             --cipher-suites)"
+        }
+        HandshakeError::Certificate(error) => crate::nc::remedy(error),
+        _ => "",
+    }
 }
 
 /// Set when somebody asks us to stop; a second time ends us at once.

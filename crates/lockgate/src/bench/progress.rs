@@ -44,6 +44,7 @@ impl Display {
             Showing::Handshakes(wanted) => ("connecting", wanted),
             Showing::Storm(duration) => ("storming", duration.as_millis() as u64),
             Showing::Traffic(duration) => ("running", duration.as_millis() as u64),
+            Showing::Probe(asked) => ("probing", asked),
         };
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix:>10} [{bar:24}] {msg}");
@@ -63,6 +64,7 @@ impl Display {
                     ),
                     Showing::Storm(_) => (passed, storming(progress)),
                     Showing::Traffic(_) => (passed, running(progress)),
+                    Showing::Probe(_) => (progress.answered, running(progress)),
                 };
                 if terminal {
                     shown.0.set_position(position);
@@ -90,6 +92,8 @@ pub(super) enum Showing {
     Storm(Duration),
     /// They are used, for so long.
     Traffic(Duration),
+    /// So many echo once.
+    Probe(u64),
 }
 
 /// Taken off the screen at the end.

@@ -1,12 +1,15 @@
 //! What is told at the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use lockgate_load::{Agreed, Exchanged, Handshakes, Reasons, Sources, Stormed, Times};
+use lockgate_load::{
+    Agreed, DropCounters, Exchanged, Handshakes, Probed, Reasons, Sources, Stormed, Times,
+};
 use serde::Serialize;
 
 use super::args::BenchArgs;
@@ -24,6 +27,9 @@ pub(super) struct Summary {
     handshakes: Handshakes,
     pub(super) storm: Option<Stormed>,
     pub(super) traffic: Option<Exchanged>,
+    pub(super) probe: Option<Probed>,
+    /// Records of the server's that led nowhere, by reason.
+    dropped: BTreeMap<String, u64>,
     /// Somebody ended it early.
     pub(super) stopped: bool,
     /// All devices say to be the same.
@@ -62,6 +68,8 @@ impl Summary {
             handshakes: Handshakes::default(),
             storm: None,
             traffic: None,
+            probe: None,
+            dropped: BTreeMap::new(),
             stopped: false,
             one_identity,
         }
@@ -72,6 +80,11 @@ impl Summary {
         self.handshakes = handshakes.clone();
         self.cipher_suite = agreed.and_then(|agreed| agreed.cipher_suite.name());
         self.connection_id = agreed.map_or(0, |agreed| agreed.peer_cid_len);
+    }
+
+    pub(super) fn dropped(&mut self, dropped: &DropCounters) {
+        let named = dropped.iter().map(|(reason, n)| (reason.to_string(), n));
+        self.dropped = named.collect();
     }
 
     /// Writes it where it is wanted.
@@ -137,6 +150,23 @@ impl Summary {
         }
         if let Some(traffic) = &self.traffic {
             exchanged(&mut out, traffic);
+        }
+        if let Some(probe) = &self.probe {
+            let text = format!(
+                "{} of {} sessions echo, in {}",
+                number(probe.answered),
+                number(probe.asked),
+                time(probe.elapsed)
+            );
+            line(&mut out, "probe", &text);
+            times(&mut out, "", &probe.round_trip_us);
+        }
+        for (reason, count) in &self.dropped {
+            line(
+                &mut out,
+                "dropped",
+                &format!("{}: {reason}", number(*count)),
+            );
         }
         if self.one_identity && at_end < wanted && connected > 1 {
             let hint = "all devices have the same identity, and servers may end older sessions of it: write {} in it";

@@ -113,7 +113,8 @@ pub(super) fn peer(error: &Error) -> String {
     }
 }
 
-fn remedy(error: CertificateError) -> &'static str {
+/// What to do about a certificate that was refused.
+pub(crate) fn remedy(error: CertificateError) -> &'static str {
     match error {
         CertificateError::UnknownIssuer => ": give its authority with --cafile",
         CertificateError::UnknownKey => ": give the key with --peer-keys",

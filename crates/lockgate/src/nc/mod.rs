@@ -21,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::args::NcArgs;
 pub(crate) use self::args::cid;
+pub(crate) use self::explain::remedy;
 use crate::Failure;
 
 pub(crate) const NAME: &str = "nc";

@@ -36,19 +36,13 @@ pub(crate) struct PoolSetup {
 }
 
 impl PoolSetup {
-    /// Checks that the network is ours, and binds a socket for each of `workers`: at the network's port, if that is given,
+    /// Binds a socket for each of `workers`: at the network's port, if that is given,
     /// or else each at one of its own. `table` is for an IPv4 network.
     pub(crate) fn open(
         net: PoolNet,
         table: Option<&Arc<AddressTable>>,
-        backend: SocketAddr,
         workers: u8,
     ) -> Result<Vec<Self>, PoolError> {
-        net.suits(backend)
-            .map_err(|why| PoolError::Backend { net, why })?;
-        if !net.is_local() {
-            return Err(PoolError::NotLocal { net });
-        }
         let share = workers > 1 && net.port() != 0;
         let mut fellows = share.then(|| Fellows::between(workers).into_iter());
         let setup = |number| {
