@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use lockgate_bench::echo::{self, EchoOptions};
+use lockgate_bench::growth::{self, Growth};
 use lockgate_bench::hostile::{self, Hostility};
 use lockgate_bench::machine::Machine;
 use lockgate_bench::memory::{self, ServerOptions, Span};
@@ -47,6 +48,8 @@ enum What {
     Servers(ServersOptions),
     /// The proxy under a flood of spoofed hellos, and beside clients that fall silent
     Hostile(Program),
+    /// Memory and processor time of the proxy with ever more sessions
+    Growth(GrowthOptions),
     /// Everything
     All(AllOptions),
     /// Our own echo server
@@ -109,6 +112,29 @@ struct AllOptions {
     relay: RelayLoad,
     #[command(flatten)]
     servers: OtherServers,
+    #[command(flatten)]
+    growth: HowFar,
+}
+
+#[derive(Debug, clap::Args)]
+struct GrowthOptions {
+    #[command(flatten)]
+    program: Program,
+    #[command(flatten)]
+    growth: HowFar,
+}
+
+#[derive(Debug, clap::Args)]
+struct HowFar {
+    /// How many sessions in the end [default: 100,000, with --slow 200,000, with --smoke 1,000]
+    #[arg(long = "up-to", value_name = "SESSIONS", value_parser = clap::value_parser!(u32).range(10..=4_000_000))]
+    up_to: Option<u32>,
+    /// As far as the bar for the number of sessions
+    #[arg(long)]
+    slow: bool,
+    /// Where to draw the growth (SVG)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -201,6 +227,11 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             vec![servers::measure(&visits(program, servers, cli.smoke)?)?]
         }
         What::Hostile(program) => vec![hostile::measure(&hostility(program, cli.smoke)?)?],
+        What::Growth(GrowthOptions { program, growth }) => {
+            vec![growth::measure(&how_much_growth(
+                program, growth, cli.smoke,
+            )?)?]
+        }
         What::Echo(options) => {
             echo::serve(options)?;
             return Ok(ExitCode::SUCCESS);
@@ -214,11 +245,13 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
             let load = load(&options.program, &options.relay, cli.smoke)?;
             let visits = visits(&options.program, &options.servers, cli.smoke)?;
             let hostility = hostility(&options.program, cli.smoke)?;
+            let growth = how_much_growth(&options.program, &options.growth, cli.smoke)?;
             let mut all = in_parts(cli.smoke);
             all.push(in_memory(cli.smoke)?);
             all.push(servers::measure(&visits)?);
             all.push(relay::measure(&load)?);
             all.push(hostile::measure(&hostility)?);
+            all.push(growth::measure(&growth)?);
             all
         }
     };
@@ -290,6 +323,22 @@ fn hostility(program: &Program, smoke: bool) -> io::Result<Hostility> {
         duration: Duration::from_millis(if smoke { 400 } else { 5000 }),
         rounds: if smoke { 2 } else { 9 },
         visits: if smoke { 20 } else { 200 },
+    })
+}
+
+fn how_much_growth(program: &Program, growth: &HowFar, smoke: bool) -> io::Result<Growth> {
+    let default = match (smoke, growth.slow) {
+        (true, _) => 1000,
+        (false, true) => 200_000,
+        (false, false) => 100_000,
+    };
+    Ok(Growth {
+        lockgate: lockgate(program)?,
+        sessions: growth.up_to.unwrap_or(default),
+        pace: 10_000,
+        rounds: if smoke { 2 } else { 7 },
+        round: Duration::from_millis(if smoke { 200 } else { 1000 }),
+        plot: growth.plot.clone(),
     })
 }
 

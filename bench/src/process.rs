@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
 use crate::machine::processor_nanos;
 
 /// The `lockgate` program that was built beside this one.
@@ -82,6 +84,8 @@ pub fn free_address() -> io::Result<SocketAddr> {
 pub fn echo() -> io::Result<SocketAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = socket.local_addr()?;
+    // Many may speak at once; a smaller one is no reason not to answer.
+    let _ = set_socket_recv_buffer_size(&socket, 4 << 20);
     std::thread::spawn(move || {
         let mut buf = [0; 2048];
         loop {

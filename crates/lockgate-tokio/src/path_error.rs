@@ -59,7 +59,12 @@ pub(crate) fn watch(socket: &impl AsFd, is_ipv6: bool) -> io::Result<()> {
 
 /// Takes what waits in the error queue, a bounded number of reports. Never blocks.
 pub(crate) fn take(socket: &impl AsRawFd, out: &mut Vec<PathError>) {
-    let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+    // A socket that tells the address of ours does so here as well, and first.
+    let mut control = nix::cmsg_space!(
+        libc::in6_pktinfo,
+        libc::sock_extended_err,
+        libc::sockaddr_in6
+    );
     for _ in 0..BATCH {
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         // The datagram itself comes back as well; nobody needs it.
@@ -147,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_port_is_told_with_its_address() {
+    fn a_closed_port_is_told_with_its_address_by_sockets_that_tell_ours_as_well() {
         for any in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(gone) = UdpSocket::bind(any) else {
                 continue; // a machine without IPv6
@@ -156,6 +161,11 @@ mod tests {
             drop(gone);
             let socket = UdpSocket::bind(any).unwrap();
             watch(&socket, remote.is_ipv6()).unwrap();
+            if remote.is_ipv6() {
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true).unwrap();
+            } else {
+                setsockopt(&socket, sockopt::Ipv4PacketInfo, &true).unwrap();
+            }
             socket.send_to(b"x", remote).unwrap();
             let mut errors = Vec::new();
             take(&socket, &mut errors);

@@ -1,9 +1,9 @@
 //! Addresses that stand for devices, so that a plain server behind the proxy sees who is who.
 //!
 //! - [`PoolNet`] is the network that they are of.
-//! - [`AddressTable`] gives those of an IPv4 network out, and remembers whose they are: hashed, four million addresses
+//! - A table gives those of an IPv4 network out, and remembers whose they are: hashed, four million addresses
 //!   would collide long before there are 100,000 devices.
-//! - In an IPv6 network, [`IdentityHash::interface`] is all there is to it.
+//! - Those of an IPv6 network are made from a hash of the identity.
 
 use lockgate_webpki::KeyHash;
 

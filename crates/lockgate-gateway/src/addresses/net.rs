@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
+
+use super::PoolError;
 use std::{fmt, fs};
 
 /// `NET[:PORT]`: a network, and the port that all of its addresses send from.
@@ -103,8 +105,19 @@ impl PoolNet {
         Ok(())
     }
 
+    /// Whether devices can have its addresses and talk to `backend` from there.
+    pub(crate) fn check(&self, backend: SocketAddr) -> Result<(), PoolError> {
+        let net = *self;
+        self.suits(backend)
+            .map_err(|why| PoolError::Backend { net, why })?;
+        if !self.is_local() {
+            return Err(PoolError::NotLocal { net });
+        }
+        Ok(())
+    }
+
     /// Whether the kernel takes datagrams to its addresses for ours. Sends nothing.
-    pub(crate) fn is_local(&self) -> bool {
+    fn is_local(&self) -> bool {
         let first = self.first();
         match first {
             IpAddr::V4(_) => UdpSocket::bind((first, 0)).is_ok(),

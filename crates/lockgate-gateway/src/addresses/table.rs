@@ -238,8 +238,8 @@ impl State {
         let (next, block, end) = (self.next, self.block(), self.ceiling + 1);
         let claims = self.claims.as_mut()?;
         let wanted = (next + block).min(end);
-        // By half a block, so that the file is written a few times for each, and long before the rest is used.
-        let runs_out = claims.claimed - next <= block / 2;
+        // By quarters of a block: the file is written a few times for each, and long before the rest is used.
+        let runs_out = claims.claimed - next <= block - block / 4;
         if runs_out && claims.asked == claims.claimed && wanted > claims.claimed {
             claims.asked = wanted;
             if claims.changes.send(Change::Claim(wanted)).is_err() {

@@ -253,6 +253,7 @@ fn open_pool(
     table: Option<&Path>,
     backend: SocketAddr,
 ) -> Result<PoolSetup, PoolError> {
+    net.check(backend)?;
     let network = net.network();
     let table = match table {
         _ if net.is_ipv6() => None,
@@ -268,7 +269,7 @@ fn open_pool(
             Some(AddressTable::in_memory(net))
         }
     };
-    PoolSetup::open(net, table.map(Arc::new), backend)
+    PoolSetup::open(net, table.map(Arc::new))
 }
 
 /// The address of the backend to use, one that can be talked to from `pool`, if there is one.

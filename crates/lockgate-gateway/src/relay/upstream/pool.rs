@@ -33,17 +33,8 @@ pub(crate) struct PoolSetup {
 }
 
 impl PoolSetup {
-    /// Checks that the network is ours, and binds. `table` is for an IPv4 network.
-    pub(crate) fn open(
-        net: PoolNet,
-        table: Option<Arc<AddressTable>>,
-        backend: SocketAddr,
-    ) -> Result<Self, PoolError> {
-        net.suits(backend)
-            .map_err(|why| PoolError::Backend { net, why })?;
-        if !net.is_local() {
-            return Err(PoolError::NotLocal { net });
-        }
+    /// Binds the socket. `table` is for an IPv4 network.
+    pub(crate) fn open(net: PoolNet, table: Option<Arc<AddressTable>>) -> Result<Self, PoolError> {
         let socket = pool_socket::bind(net.is_ipv6(), net.port())
             .map_err(|error| PoolError::Bind { net, error })?;
         Ok(Self { net, socket, table })
