@@ -130,6 +130,9 @@ const BATCH: u64 = 32;
 /// A tick of the wheel of those who think, in nanoseconds.
 const TICK: u64 = 1_000_000;
 
+/// How many ticks it may sleep when nobody is due.
+const TICKS_ASLEEP: u32 = 50;
+
 /// Writes what a payload begins with; the rest stays as it is.
 pub(crate) fn fill(payload: &mut [u8], n: u32, now: u64) {
     // What stood here is a record by now.
@@ -500,7 +503,7 @@ fn closed(
         }
         if exchange.think > 0 {
             let tick = ((now - start) / TICK) as u32;
-            due = due.min(start + (u64::from(tick) + 1) * TICK);
+            due = due.min(start + u64::from(exchange.wheel.next(tick, TICKS_ASLEEP)) * TICK);
             for _ in 0..BATCH {
                 let Some(n) = exchange.wheel.pop(tick) else {
                     break;

@@ -133,6 +133,11 @@ impl Fleet {
         self.core.declined
     }
 
+    /// Why the kernel did not take the first datagram that it did not take, if there was any.
+    pub const fn send_error(&self) -> Option<&io::Error> {
+        self.core.send_error.as_ref()
+    }
+
     /// Records of the server's that led nowhere since the fleet was made: repeated, not authentic, of sessions that are
     /// gone, …
     pub const fn dropped(&self) -> &DropCounters {

@@ -138,6 +138,8 @@ pub(crate) struct Core {
     pub(crate) dropped: DropCounters,
     /// Datagrams that the kernel did not take.
     pub(crate) not_sent: u64,
+    /// Why it did not take the first one of them.
+    pub(crate) send_error: Option<io::Error>,
     /// Application data that came to another device than it was for.
     pub(crate) misdelivered: u64,
     start: Instant,
@@ -169,6 +171,7 @@ impl Core {
             random: Random::new(!seed),
             dropped: DropCounters::default(),
             not_sent: 0,
+            send_error: None,
             misdelivered: 0,
             start: Instant::now(),
             watched: 0,
@@ -260,7 +263,7 @@ impl Core {
             session.moves = false;
             match self.sockets.rebind(n, session.port) {
                 Ok(port) => session.port = port,
-                Err(_) => self.not_sent += 1,
+                Err(error) => self.count_not_sent(error),
             }
         }
         let now = self.start.elapsed().as_nanos() as u64 | 1;
@@ -278,7 +281,14 @@ impl Core {
         }
         let port = self.sessions[n as usize].port;
         let sent = self.sockets.send(n, port, &self.out[datagram]);
-        self.not_sent += u64::from(sent.is_err());
+        if let Err(error) = sent {
+            self.count_not_sent(error);
+        }
+    }
+
+    fn count_not_sent(&mut self, error: io::Error) {
+        self.not_sent += 1;
+        self.send_error.get_or_insert(error);
     }
 
     /// Sends what the engine has to say by itself.

@@ -65,6 +65,12 @@ impl Wheel {
         }
         None
     }
+
+    /// The next tick after `tick`, which has passed, at which anybody may be due; `limit` ticks on at most.
+    pub(crate) fn next(&self, tick: u32, limit: u32) -> u32 {
+        let busy = |tick: &u32| self.heads[*tick as usize % SLOTS] != NONE;
+        (tick + 1..tick + limit).find(busy).unwrap_or(tick + limit)
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +90,9 @@ mod tests {
         for (n, tick) in [(0, 5), (1, 5), (2, 6), (3, far), (4, 5 + SLOTS as u32)] {
             wheel.insert(n, tick);
         }
+        assert_eq!(wheel.next(0, 100), 5);
+        assert_eq!(wheel.next(0, 3), 3);
+        assert_eq!(wheel.next(6, 100), 106);
         assert_eq!(due(&mut wheel, 4), []);
         assert_eq!(due(&mut wheel, 5), [0, 1]);
         assert_eq!(due(&mut wheel, 7), [2]);

@@ -275,9 +275,12 @@ fn some_that_are_turned_away_are_told_and_none_is_a_failure() {
     assert_eq!(failed, 20, "{some:#}");
     assert_eq!(some["traffic"]["lost"], 0, "{some:#}");
 
-    for (server, why) in [
-        (proxy.address.as_str(), "do the keys differ"),
-        ("127.0.0.1:9", "nobody listens there"),
+    // RFC 5737: nobody's.
+    let foreign = "--source=192.0.2.0/24";
+    for (server, source, why) in [
+        (proxy.address.as_str(), "--loss=0", "do the keys differ"),
+        (proxy.address.as_str(), foreign, "does not send from there"),
+        ("127.0.0.1:9", "--loss=0", "nobody listens there"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_lockgate"))
             .args([
@@ -286,6 +289,7 @@ fn some_that_are_turned_away_are_told_and_none_is_a_failure() {
                 "--psk=nobody:00ff",
                 "-n=3",
                 "--timeout=1s",
+                source,
                 "--quiet",
             ])
             .output()

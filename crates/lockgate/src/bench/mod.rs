@@ -89,6 +89,12 @@ pub(crate) fn run(flags: &ArgMatches) -> Result<(), Failure> {
     drop(watch);
     let handshakes = handshakes.map_err(|e| e.to_string())?;
     if handshakes.completed == 0 {
+        if let Some(error) = fleet.send_error() {
+            let from = args.source.map_or("", |_| " from there (--source)");
+            return Err(format!(
+                "{server}: nothing could be connected: the system does not send{from}: {error}"
+            ));
+        }
         let declined = fleet.declined() > 0 && args.proof.pkey.is_none();
         return Err(not_connected(server, &handshakes, declined));
     }

@@ -47,7 +47,7 @@ impl Display {
             Showing::Probe(asked) => ("probing", asked),
         };
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{prefix:>10} [{bar:24}] {msg}");
+        let style = ProgressStyle::with_template("{prefix:>10} [{bar:16}] {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what);
         let shown = Shown(bar, self.terminal && !self.quiet);
