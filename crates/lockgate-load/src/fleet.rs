@@ -11,9 +11,10 @@ use lockgate_dtls::{AddressPolicy, CipherSuite, Config, Endpoint, EndpointConfig
 use lockgate_tokio::{Credentials, DropCounters};
 
 use crate::connecting::{self, Pace};
-use crate::exchange::{self, Phase};
+use crate::exchange;
 use crate::figures::{Exchanged, Handshakes, Probed, Stormed};
 use crate::keys::Keys;
+use crate::phase::Phase;
 use crate::probe;
 use crate::sockets::{Sockets, Sources};
 use crate::turn::{Core, Identity, Progress, Session, State, Watch, engine_time};
