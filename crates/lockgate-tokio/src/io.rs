@@ -87,7 +87,7 @@ impl Io {
     }
 
     /// The engine. What it has to say and to send afterwards is taken care of by the driver; use [`Io::send`] or
-    /// [`Io::send_in_place`] for application data.
+    /// [`Io::send_written`] for application data.
     pub const fn endpoint(&mut self) -> &mut Endpoint {
         &mut self.endpoint
     }
