@@ -12,6 +12,7 @@ use lockgate_dtls::{
     CipherSuite, ConnectionHandle, Datagram, Endpoint, Event, Instant as EngineInstant, Role,
 };
 
+use crate::epoll::{Epoll, Ready};
 use crate::loopback::{endpoint, path, proving_config};
 use crate::papers::{Caller, Papers, Proof, SERVER_NAME};
 
@@ -66,6 +67,66 @@ impl Visitor {
             self.sockets.pop_front();
         }
         result
+    }
+
+    /// So many whole visits at the same time.
+    pub fn visit_together(&mut self, count: usize) -> io::Result<()> {
+        let epoll = Epoll::new()?;
+        let (mut sockets, mut handles) = (Vec::new(), Vec::new());
+        for n in 0..count {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.connect(self.server)?;
+            socket.set_nonblocking(true)?;
+            epoll.add(&socket, n)?;
+            sockets.push(socket);
+            let now = self.now();
+            let handle = self.endpoint.connect(now, path(n as u32), self.name);
+            handles.push(handle.map_err(io::Error::other)?);
+        }
+        let result = self.converse_together(&sockets, &epoll);
+        for handle in handles {
+            self.endpoint.discard(handle);
+        }
+        result
+    }
+
+    fn converse_together(&mut self, sockets: &[UdpSocket], epoll: &Epoll) -> io::Result<()> {
+        let begun = Instant::now();
+        let mut connected = 0;
+        let mut ready = Ready::new();
+        loop {
+            while let Some((of, event)) = self.endpoint.poll_event() {
+                match event {
+                    Event::Closed(reason) => return Err(io::Error::other(reason.to_string())),
+                    Event::Connected => connected += 1,
+                    event => {
+                        let now = self.now();
+                        self.caller.answer(&mut self.endpoint, now, of, event);
+                    }
+                }
+            }
+            let now = self.now();
+            while let Some(sent) = self.endpoint.poll_transmit(now, &mut self.buf) {
+                let of = (0..sockets.len()).find(|&n| path(n as u32) == sent.path);
+                sockets[of.unwrap_or(0)].send(&self.buf[..sent.len])?;
+            }
+            if connected == sockets.len() {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            self.endpoint.handle_timeout(self.now());
+            for n in epoll.wait(&mut ready, Some(TICK))? {
+                let Ok(len) = sockets[n].recv(&mut self.buf) else {
+                    continue;
+                };
+                let now = self.now();
+                let mut datagram = Datagram::new(&mut self.buf[..len]);
+                let from = path(n as u32);
+                while self.endpoint.handle(now, from, &mut datagram).is_some() {}
+            }
+        }
     }
 
     fn converse(
