@@ -102,14 +102,6 @@ int main(int argc, char **argv) {
         do
             result = gnutls_handshake(session);
         while (result == GNUTLS_E_AGAIN);
-        if (result == GNUTLS_E_SUCCESS) {
-            unsigned char datagram[2048];
-            ssize_t len;
-            while ((len = gnutls_record_recv(session, datagram, sizeof datagram)) > 0 || len == GNUTLS_E_AGAIN)
-                if (len > 0)
-                    gnutls_record_send(session, datagram, (size_t)len);
-            gnutls_bye(session, GNUTLS_SHUT_WR);
-        }
         gnutls_deinit(session);
     }
 }

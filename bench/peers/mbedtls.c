@@ -81,7 +81,6 @@ int main(int argc, char **argv) {
     mbedtls_ssl_set_bio(&ssl, &net, transmit, receive, receive_within);
     mbedtls_ssl_set_timer_cb(&ssl, &timer, mbedtls_timing_set_delay, mbedtls_timing_get_delay);
     for (;;) {
-        int result;
         unsigned char byte;
         socklen_t client_len = sizeof net.client;
         /* Cookies are for an address, which has to be told before the hello is read. */
@@ -92,11 +91,7 @@ int main(int argc, char **argv) {
         memcpy(id + 4, &net.client.sin_port, 2);
         mbedtls_ssl_session_reset(&ssl);
         mbedtls_ssl_set_client_transport_id(&ssl, id, sizeof id);
-        if ((result = mbedtls_ssl_handshake(&ssl)) == 0) {
-            unsigned char datagram[2048];
-            while ((result = mbedtls_ssl_read(&ssl, datagram, sizeof datagram)) > 0)
-                mbedtls_ssl_write(&ssl, datagram, (size_t)result);
-            mbedtls_ssl_close_notify(&ssl);
-        }
+        /* Whether it succeeds or asks for a cookie, the next datagram begins anew. */
+        mbedtls_ssl_handshake(&ssl);
     }
 }

@@ -87,13 +87,7 @@ int main(int argc, char **argv) {
         wolfSSL_SetIOReadCtx(ssl, &net);
         wolfSSL_SetIOWriteCtx(ssl, &net);
         wolfSSL_SetCookieCtx(ssl, &net);
-        if (wolfSSL_accept(ssl) == WOLFSSL_SUCCESS) {
-            unsigned char datagram[2048];
-            int len;
-            while ((len = wolfSSL_read(ssl, datagram, sizeof datagram)) > 0)
-                wolfSSL_write(ssl, datagram, len);
-            wolfSSL_shutdown(ssl);
-        }
+        wolfSSL_accept(ssl);
         wolfSSL_free(ssl);
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 
 /// The machine and the build.
@@ -115,4 +116,38 @@ fn ticks(pid: u32) -> Option<u64> {
     // The name, in brackets, may hold anything; the fields count from behind it.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
     Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+/// This thread, and what it starts, on one processor for as long as this lives.
+///
+/// Two processes that wait for each other then hand the processor over. Waking another processor costs the one who
+/// wakes it more than a handshake does, on a virtual machine above all.
+pub struct OnOneProcessor(Option<CpuSet>);
+
+impl OnOneProcessor {
+    /// On the last one that this thread may use; where it may not choose, everything stays as it is.
+    pub fn new() -> Self {
+        let Ok(before) = sched_getaffinity(None) else {
+            return Self(None);
+        };
+        let mut one = CpuSet::new();
+        if let Some(last) = (0..CpuSet::MAX_CPU).rev().find(|&n| before.is_set(n)) {
+            one.set(last);
+        }
+        Self(sched_setaffinity(None, &one).is_ok().then_some(before))
+    }
+}
+
+impl Default for OnOneProcessor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for OnOneProcessor {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = sched_setaffinity(None, before);
+        }
+    }
 }

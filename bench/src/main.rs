@@ -159,6 +159,9 @@ struct OtherServers {
     /// built with --release, if it has]
     #[arg(long, value_name = "FOLDER")]
     wolfssl: Option<PathBuf>,
+    /// Handshakes in a round at each server [default: 100]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    visits: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -310,7 +313,7 @@ fn visits(program: &Program, servers: &OtherServers, smoke: bool) -> io::Result<
         lockgate: lockgate(program)?,
         wolfssl: servers.wolfssl.clone().or_else(peers::wolfssl_beside),
         rounds: if smoke { 2 } else { 9 },
-        visits: if smoke { 20 } else { 100 },
+        visits: servers.visits.unwrap_or(if smoke { 20 } else { 100 }),
     })
 }
 

@@ -1,4 +1,4 @@
-//! A client that comes, shakes hands, has a datagram echoed and says goodbye, over loopback, again and again.
+//! A client that comes, shakes hands and is gone, over loopback, again and again.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::crypto::NamedGroup;
 use lockgate_dtls::{
-    CipherSuite, ConnectionHandle, Datagram, Endpoint, Event, Instant as EngineInstant, Received,
-    Role, UdpPath,
+    CipherSuite, ConnectionHandle, Datagram, Endpoint, Event, Instant as EngineInstant, Role,
 };
 
+use crate::epoll::{Epoll, Ready};
 use crate::loopback::{endpoint, path, proving_config};
 use crate::papers::{Caller, Papers, Proof, SERVER_NAME};
 
@@ -20,10 +20,8 @@ use crate::papers::{Caller, Papers, Proof, SERVER_NAME};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the socket waits before timers are looked at.
 const TICK: Duration = Duration::from_millis(20);
-/// Sockets of earlier visits that stay open, so that a late goodbye finds its port.
+/// Sockets of earlier visits that stay open, so that the next ones have other ports.
 const OPEN: usize = 32;
-/// What the server sends back.
-const PAYLOAD: &[u8] = b"sixteen bytes ..";
 
 /// Clients of one server, one after the other.
 pub struct Visitor {
@@ -71,22 +69,78 @@ impl Visitor {
         result
     }
 
+    /// So many whole visits at the same time.
+    pub fn visit_together(&mut self, count: usize) -> io::Result<()> {
+        let epoll = Epoll::new()?;
+        let (mut sockets, mut handles) = (Vec::new(), Vec::new());
+        for n in 0..count {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.connect(self.server)?;
+            socket.set_nonblocking(true)?;
+            epoll.add(&socket, n)?;
+            sockets.push(socket);
+            let now = self.now();
+            let handle = self.endpoint.connect(now, path(n as u32), self.name);
+            handles.push(handle.map_err(io::Error::other)?);
+        }
+        let result = self.converse_together(&sockets, &epoll);
+        for handle in handles {
+            self.endpoint.discard(handle);
+        }
+        result
+    }
+
+    fn converse_together(&mut self, sockets: &[UdpSocket], epoll: &Epoll) -> io::Result<()> {
+        let begun = Instant::now();
+        let mut connected = 0;
+        let mut ready = Ready::new();
+        loop {
+            while let Some((of, event)) = self.endpoint.poll_event() {
+                match event {
+                    Event::Closed(reason) => return Err(io::Error::other(reason.to_string())),
+                    Event::Connected => connected += 1,
+                    event => {
+                        let now = self.now();
+                        self.caller.answer(&mut self.endpoint, now, of, event);
+                    }
+                }
+            }
+            let now = self.now();
+            while let Some(sent) = self.endpoint.poll_transmit(now, &mut self.buf) {
+                let of = (0..sockets.len()).find(|&n| path(n as u32) == sent.path);
+                sockets[of.unwrap_or(0)].send(&self.buf[..sent.len])?;
+            }
+            if connected == sockets.len() {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            self.endpoint.handle_timeout(self.now());
+            for n in epoll.wait(&mut ready, Some(TICK))? {
+                let Ok(len) = sockets[n].recv(&mut self.buf) else {
+                    continue;
+                };
+                let now = self.now();
+                let mut datagram = Datagram::new(&mut self.buf[..len]);
+                let from = path(n as u32);
+                while self.endpoint.handle(now, from, &mut datagram).is_some() {}
+            }
+        }
+    }
+
     fn converse(
         &mut self,
         socket: &UdpSocket,
         handle: ConnectionHandle,
         begun: Instant,
     ) -> io::Result<Duration> {
-        let mut took = None;
         loop {
             while let Some((of, event)) = self.endpoint.poll_event() {
                 match event {
                     _ if of != handle => {}
                     Event::Closed(reason) => return Err(io::Error::other(reason.to_string())),
-                    Event::Connected => {
-                        took = Some(begun.elapsed());
-                        self.send(socket, handle)?;
-                    }
+                    Event::Connected => return Ok(begun.elapsed()),
                     event => {
                         let now = self.now();
                         self.caller.answer(&mut self.endpoint, now, handle, event);
@@ -109,15 +163,7 @@ impl Visitor {
             };
             let (now, from) = (self.now(), path(0));
             let mut datagram = Datagram::new(&mut self.buf[..len]);
-            let mut echoed = false;
-            while let Some(received) = self.endpoint.handle(now, from, &mut datagram) {
-                echoed |= matches!(received, Received::Application { .. });
-            }
-            if let (true, Some(took)) = (echoed, took) {
-                self.endpoint.close(handle);
-                self.transmit(socket)?;
-                return Ok(took);
-            }
+            while self.endpoint.handle(now, from, &mut datagram).is_some() {}
         }
     }
 
@@ -130,15 +176,6 @@ impl Visitor {
         while let Some(sent) = self.endpoint.poll_transmit(now, &mut self.buf) {
             socket.send(&self.buf[..sent.len])?;
         }
-        Ok(())
-    }
-
-    fn send(&mut self, socket: &UdpSocket, handle: ConnectionHandle) -> io::Result<()> {
-        // What ends the handshake goes before it.
-        self.transmit(socket)?;
-        let sealed = self.endpoint.send(handle, PAYLOAD, &mut self.buf);
-        let (record, _): (_, UdpPath) = sealed.map_err(io::Error::other)?;
-        socket.send(&self.buf[record])?;
         Ok(())
     }
 }
