@@ -341,7 +341,8 @@ fn open_pools(
             Some(AddressTable::in_memory(net))
         }
     };
-    PoolSetup::open(net, table.map(Arc::new).as_ref(), options.workers)
+    let table = table.map(Arc::new);
+    PoolSetup::open(net, table.as_ref(), options.workers, backend)
 }
 
 /// The address of the backend to use, one that can be talked to from `pool`, if there is one.
