@@ -103,7 +103,7 @@ async fn the_backend_can_speak_first_from_its_own_address_alone() {
     let port = backend.local_addr().unwrap().port();
     let other_address = UdpSocket::bind(("127.0.0.2", port)).await.unwrap();
     other_address.send_to(b"spoofed", upstream).await.unwrap();
-    gateway.wait_for(|c| c.pool_strangers == 2).await;
+    // The kernel drops both: were they in the buffer, they would be taken and counted before what follows.
     // Addresses without a session: one that was never given out, and the proxy's own.
     for ip in ["127.99.0.1", "127.127.255.254", "127.64.0.0", "127.0.0.1"] {
         let nobody = SocketAddr::new(ip.parse().unwrap(), upstream.port());
@@ -122,7 +122,7 @@ async fn the_backend_can_speak_first_from_its_own_address_alone() {
     assert!(log.contains("get other addresses"), "{log}");
     let line = counters.to_string();
     assert!(
-        line.contains(" pool_strangers=2 pool_no_session=5 "),
+        line.contains(" pool_strangers=0 pool_no_session=5 "),
         "{line}"
     );
 }

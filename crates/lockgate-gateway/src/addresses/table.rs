@@ -11,7 +11,9 @@ use super::{PoolError, PoolNet, TableKey};
 
 /// As long as there are others, an address of a device without an identity rests until so many more were given back, so
 /// that a late datagram does not reach a stranger.
-const RESTING: usize = 1024;
+const RESTING: u32 = 1024;
+/// Of a small network, not more than this part rests: a device that comes and goes needs no more.
+const RESTING_PART: u32 = 8;
 /// How many numbers are claimed ahead at most: what a process that is killed costs.
 const BLOCK: u32 = 4096;
 /// Of a small network, not more than this part of what is left.
@@ -151,14 +153,10 @@ impl AddressTable {
             return Assigned::Host(host);
         }
         if state.next > state.ceiling {
-            // When all without an identity are gone, their numbers are anybody's again.
-            if state.resting.len() < (self.capacity - state.ceiling) as usize
-                || state.resting.is_empty()
-            {
+            // What nobody without an identity has any more is anybody's again.
+            if !state.take_back() {
                 return Assigned::Full;
             }
-            state.resting.clear();
-            state.ceiling = self.capacity;
         }
         let host = state.next;
         if let Some(refusal) = state.ask_ahead() {
@@ -178,7 +176,8 @@ impl AddressTable {
         let mut state = self.lock();
         let floor = state.claims.as_ref().map_or(state.next, |c| c.asked);
         let fresh = state.ceiling >= floor;
-        if (state.resting.len() > RESTING || !fresh)
+        let enough = RESTING.min(self.capacity / RESTING_PART) as usize;
+        if (state.resting.len() > enough || !fresh)
             && let Some(host) = state.resting.pop_front()
         {
             return Assigned::Host(host);
@@ -194,6 +193,12 @@ impl AddressTable {
     /// Takes an address back that was [lent](Self::lend).
     pub(crate) fn give_back(&self, host: u32) {
         self.lock().resting.push_back(host);
+    }
+
+    /// Behind which number those are lent.
+    #[cfg(test)]
+    pub(super) fn lent_from(&self) -> u32 {
+        self.lock().ceiling
     }
 
     /// What the thread says, in tests without it.
@@ -227,6 +232,17 @@ impl Drop for AddressTable {
 }
 
 impl State {
+    /// Makes the lowest number of those without an identity one for those with; says whether it is free.
+    fn take_back(&mut self) -> bool {
+        let lowest = self.ceiling + 1;
+        let Some(place) = self.resting.iter().position(|&host| host == lowest) else {
+            return false;
+        };
+        self.resting.remove(place);
+        self.ceiling = lowest;
+        true
+    }
+
     /// How many numbers to claim now.
     fn block(&self) -> u32 {
         let left = (self.ceiling + 1).saturating_sub(self.next);

@@ -106,6 +106,40 @@ fn an_address_that_was_given_back_rests() {
 }
 
 #[test]
+fn devices_without_an_identity_that_come_and_go_keep_nobody_out() {
+    let table = AddressTable::in_memory(net("127.64.0.0/24"));
+    assert_eq!(host(&table, 0), 1);
+    // One that stays, and one that comes and goes.
+    assert_eq!(table.lend(), Assigned::Host(254));
+    for _ in 0..1000 {
+        match table.lend() {
+            Assigned::Host(host) => table.give_back(host),
+            other => panic!("{other:?}"),
+        }
+    }
+    // All but the one in use are for those who stay for ever.
+    for n in 1..253 {
+        assert_eq!(host(&table, n), n + 1);
+    }
+    assert_eq!(table.assign(key(253)), Assigned::Full);
+    assert_eq!(table.lend(), Assigned::Full);
+    table.give_back(254);
+    assert_eq!(host(&table, 253), 254);
+}
+
+#[test]
+fn a_small_network_lets_few_addresses_rest() {
+    let table = AddressTable::in_memory(net("127.64.0.0/24"));
+    for _ in 0..1000 {
+        match table.lend() {
+            Assigned::Host(host) => table.give_back(host),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(table.lent_from(), 254 - 32);
+}
+
+#[test]
 fn a_file_remembers_everybody() {
     let file = file();
     let table = open("127.64.0.0/10", &file.path);

@@ -256,9 +256,9 @@ impl Proxy {
 
 impl Serving {
     /// Serves on until `shutdown` completes, see [`Proxy::serve`].
-    async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Counters, ProxyError> {
+    async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<Counters, ProxyError> {
         let mut running = JoinSet::new();
-        for worker in self.running {
+        for worker in std::mem::take(&mut self.running) {
             running.spawn(worker.ended);
         }
         let mut shutdown = pin!(shutdown);
@@ -280,6 +280,13 @@ impl Serving {
                 self.shared.stop();
             }
         }
+    }
+}
+
+impl Drop for Serving {
+    /// Who serves no more may have been dropped in the middle; nobody else would stop the threads.
+    fn drop(&mut self) {
+        self.shared.stop();
     }
 }
 
@@ -334,7 +341,8 @@ fn open_pools(
             Some(AddressTable::in_memory(net))
         }
     };
-    PoolSetup::open(net, table.map(Arc::new).as_ref(), options.workers)
+    let table = table.map(Arc::new);
+    PoolSetup::open(net, table.as_ref(), options.workers, backend)
 }
 
 /// The address of the backend to use, one that can be talked to from `pool`, if there is one.

@@ -60,7 +60,8 @@ pub struct Counters {
     pub backend_refused: u64,
     /// Other errors of sockets to the backend.
     pub backend_errors: u64,
-    /// Datagrams to the pool's socket from somebody else than the backend, dropped.
+    /// Datagrams to the pool's socket from somebody else than the backend, dropped. The kernel drops them before and
+    /// counts none here, unless it takes no filter.
     pub pool_strangers: u64,
     /// Datagrams from the backend to an address of the pool that has no session now, dropped.
     pub pool_no_session: u64,

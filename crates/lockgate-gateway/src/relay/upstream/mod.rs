@@ -2,6 +2,7 @@
 //! address for each device.
 
 mod fellows;
+mod filter;
 mod pool;
 mod pool_socket;
 mod sockets;

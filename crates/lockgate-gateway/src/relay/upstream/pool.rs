@@ -37,11 +37,12 @@ pub(crate) struct PoolSetup {
 
 impl PoolSetup {
     /// Binds a socket for each of `workers`: at the network's port, if that is given,
-    /// or else each at one of its own. `table` is for an IPv4 network.
+    /// or else each at one of its own. `table` is for an IPv4 network. What does not come from `backend` is dropped.
     pub(crate) fn open(
         net: PoolNet,
         table: Option<&Arc<AddressTable>>,
         workers: u8,
+        backend: SocketAddr,
     ) -> Result<Vec<Self>, PoolError> {
         let share = workers > 1 && net.port() != 0;
         let mut fellows = share.then(|| Fellows::between(workers).into_iter());
@@ -51,7 +52,7 @@ impl PoolSetup {
                 0 => Sharing::First,
                 _ => Sharing::Beside,
             };
-            let socket = pool_socket::bind(net.is_ipv6(), net.port(), sharing)
+            let socket = pool_socket::bind(net.is_ipv6(), net.port(), sharing, backend)
                 .map_err(|error| PoolError::Bind { net, error })?;
             Ok(Self {
                 net,
@@ -437,13 +438,13 @@ mod tests {
 
     fn pool(net: &str, table: Option<AddressTable>) -> io::Result<Pool> {
         let net: PoolNet = net.parse().unwrap();
+        let backend = "127.0.0.1:9".parse().unwrap();
         let setup = PoolSetup {
             net,
-            socket: pool_socket::bind(net.is_ipv6(), 0, Sharing::Nothing)?,
+            socket: pool_socket::bind(net.is_ipv6(), 0, Sharing::Nothing, backend)?,
             table: table.map(Arc::new),
             fellows: None,
         };
-        let backend = "127.0.0.1:9".parse().unwrap();
         Pool::new(setup, backend, false)
     }
 

@@ -14,6 +14,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use super::filter;
+
 /// How many ICMP reports are taken at a time.
 const REPORTS: usize = 64;
 /// The error number that says that nobody listens.
@@ -46,8 +48,13 @@ pub(super) enum Sharing {
     Beside,
 }
 
-/// Binds the socket to `port` of every address, or to a free one.
-pub(super) fn bind(ipv6: bool, port: u16, sharing: Sharing) -> io::Result<std::net::UdpSocket> {
+/// Binds the socket to `port` of every address, or to a free one. It gets what `backend` sends.
+pub(super) fn bind(
+    ipv6: bool,
+    port: u16,
+    sharing: Sharing,
+    backend: SocketAddr,
+) -> io::Result<std::net::UdpSocket> {
     let any: IpAddr = if ipv6 {
         Ipv6Addr::UNSPECIFIED.into()
     } else {
@@ -77,6 +84,15 @@ pub(super) fn bind(ipv6: bool, port: u16, sharing: Sharing) -> io::Result<std::n
     }
     if sharing == Sharing::Beside {
         socket.set_reuse_port(true)?;
+    }
+    // Before it is bound, or something could come in between. Everything works without; so it is said once.
+    if let Err(error) = filter::attach(&socket, backend)
+        && sharing != Sharing::Beside
+    {
+        tracing::warn!(
+            %error,
+            "the kernel takes no filter for the pool's socket: strangers on its port can fill the buffer"
+        );
     }
     socket.bind(&address.into())?;
     if sharing == Sharing::First {
