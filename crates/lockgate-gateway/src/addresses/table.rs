@@ -86,7 +86,8 @@ impl AddressTable {
         }
     }
 
-    /// The table in a file, which is made when there is none. Reads it, and claims the first addresses.
+    /// The table in a file, which is made when there is none. The first new device waits until addresses
+    /// are claimed.
     pub(crate) fn open(net: PoolNet, path: &Path) -> Result<Self, PoolError> {
         let (mut table, store, changes) = Self::load(net, path)?;
         let claimed = table.claimed();
@@ -113,7 +114,9 @@ impl AddressTable {
             let mut state = table.lock();
             state.known = loaded.known;
             state.next = loaded.claimed.min(table.capacity + 1);
-            let claimed = state.next + state.block();
+            // What is claimed is lost when the process is killed, so nothing is before somebody needs it. The write
+            // tells now whether the file can be written.
+            let claimed = state.next;
             store
                 .write(&[], claimed)
                 .map_err(|error| PoolError::table(path, &error))?;
