@@ -6,7 +6,8 @@
 //! ```
 //!
 //! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation, no lock, no
-//! channel and no log line.
+//! channel and no log line, but for what the backend sends to a pool whose port several workers share: what comes to
+//! another worker than the session's takes a lock, a copy and a channel to get there (`upstream/fellows.rs`).
 
 mod backend;
 mod counters;
@@ -431,9 +432,10 @@ impl Service for Relay {
             return;
         };
         session.last_heard = io.now();
+        let (upstream, identity) = (&session.upstream, &session.identity);
         let sent = self
             .upstreams
-            .send(&session.upstream, connection.index(), payload);
+            .send(upstream, connection.index(), identity, payload);
         let Some(sent) = sent else {
             session.to_backend.add(payload.len());
             return;
