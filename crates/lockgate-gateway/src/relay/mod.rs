@@ -309,6 +309,7 @@ impl Relay {
             };
             match index {
                 Some(index) => {
+                    self.shared.backend_log.on_answer(io.now());
                     let Self {
                         sessions, counters, ..
                     } = self;

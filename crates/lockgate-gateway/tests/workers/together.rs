@@ -59,6 +59,12 @@ async fn devices_that_move_reach_the_worker_that_has_their_session() {
         // Two thirds of 144 on average; fewer than this once in a million runs.
         assert!(counters.io.handed_over >= 42, "{counters}");
     }
+    let over = counters.io.handed_over;
+    let line = counters.to_string();
+    assert!(
+        line.contains(&format!(" handed_over={over} taken_over={over} ")),
+        "{line}"
+    );
     assert!(log.contains("workers=3"), "{log}");
 }
 

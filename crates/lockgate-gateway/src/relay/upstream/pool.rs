@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::crypto::Provider as _;
+use lockgate_tokio::may_be_of_another;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::NoUpstream;
 use super::fellows::{Fellows, Passed};
-use super::pool_socket::{self, PoolSocket, Reports, Sharing, may_be_of_another, take_reports};
+use super::pool_socket::{self, PoolSocket, Reports, Sharing, take_reports};
 use crate::addresses::{AddressTable, Assigned, PoolError, PoolNet, TableKey};
 use crate::relay::identity::Identity;
 use crate::relay::{EndReason, Traffic};
