@@ -14,6 +14,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use self::store::SLOW;
 pub(crate) use self::table::{AddressTable, Assigned};
 pub use self::{error::PoolError, net::PoolNet};
 

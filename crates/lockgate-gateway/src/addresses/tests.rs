@@ -282,3 +282,22 @@ fn a_file_that_cannot_be_written_costs_new_devices_only() {
     assert_eq!(host(&table, 7), 8);
     drop((table, store, changes));
 }
+
+#[test]
+fn nobody_waits_for_a_thread_that_has_ended() {
+    let file = file();
+    let (table, store, changes) = AddressTable::load(net("127.64.0.0/24"), &file.path).unwrap();
+    let (wake, woken) = mpsc::channel();
+    table.on_progress(move || wake.send(()).unwrap());
+    assert_eq!(table.assign(key(0)), Assigned::Wait);
+    let farewell = table.farewell();
+    let thread = std::thread::spawn(move || {
+        let _state = farewell;
+        drop((store, changes));
+        panic!("as if it had found an error of its own");
+    });
+    assert!(thread.join().is_err());
+    woken.try_recv().unwrap();
+    let failed = Assigned::Failed("the thread that writes it has ended".into());
+    assert_eq!(table.assign(key(0)), failed);
+}

@@ -25,6 +25,7 @@ mod sessions;
 mod shared;
 mod upstream;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -113,6 +114,8 @@ pub struct SessionInfo {
 pub(crate) struct Policy {
     /// Where datagrams go.
     pub(crate) backend: SocketAddr,
+    /// How long a session that is about to begin waits for an address of the pool.
+    pub(crate) handshake_timeout: Duration,
     /// After how much silence of its device a session ends.
     pub(crate) idle_timeout: Option<Duration>,
     /// Whether a new session ends the older one of its identity.
@@ -134,6 +137,13 @@ pub(crate) struct Setup {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// A complete handshake that waits for an address. It may be gone by now.
+#[derive(Clone, Copy)]
+struct Waiting {
+    connection: ConnectionHandle,
+    since: Instant,
+}
+
 /// The service behind one worker's sockets.
 pub(crate) struct Relay {
     worker: u8,
@@ -141,8 +151,9 @@ pub(crate) struct Relay {
     shared: Arc<Shared>,
     sessions: Sessions,
     upstreams: Upstreams,
-    /// Whose session begins when the pool has claimed an address for it. A few, for a few milliseconds.
-    without_address: Vec<ConnectionHandle>,
+    /// Whose session begins when the pool has claimed an address for it, those that have waited longest first. A few,
+    /// for a few milliseconds, and none for longer than a handshake may take.
+    without_address: VecDeque<Waiting>,
     lookups: Lookups,
     signers: Signers,
     certificates: Option<Arc<Certificates>>,
@@ -188,7 +199,7 @@ impl Relay {
             sessions: Sessions::new(worker, Arc::clone(&shared.registry)),
             shared,
             upstreams,
-            without_address: Vec::new(),
+            without_address: VecDeque::new(),
             lookups,
             commands,
             next_command: None,
@@ -349,8 +360,8 @@ impl Relay {
             Command::Replace(connection) => self.end(io, connection, EndReason::Replaced),
             Command::Addresses => {
                 let mut waiting = std::mem::take(&mut self.without_address).into_iter();
-                for connection in &mut waiting {
-                    self.start_session(io, connection);
+                for next in &mut waiting {
+                    self.start_session(io, next.connection);
                     if !self.without_address.is_empty() {
                         break; // If it has to wait on, so do the others.
                     }
@@ -517,7 +528,8 @@ impl Service for Relay {
     fn deadline(&self) -> Option<Instant> {
         let watches = self.policy.idle_timeout.is_some() && self.sessions.established() > 0;
         let scan = watches.then_some(self.next_idle_scan);
-        scan.into_iter().chain(self.log_limit.deadline()).min()
+        let others = [self.log_limit.deadline(), self.patience_ends()];
+        scan.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     fn on_deadline(&mut self, io: &mut Io) {
@@ -526,6 +538,7 @@ impl Service for Relay {
             self.counters.unlogged_failures += left_out;
             tracing::warn!(count = left_out, "more handshakes failed within one second");
         }
+        self.turn_waiting_away(io);
         if self.next_idle_scan <= io.now() {
             self.scan_idle(io);
         }
