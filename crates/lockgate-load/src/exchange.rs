@@ -93,7 +93,8 @@ impl Activity for Exchange<'_> {
                 session.stamp = 0;
             }
         } else {
-            if awaited == 0 || self.phase.expect == Expect::Nothing {
+            // Of two answers in one datagram, the first may have made the device speak again.
+            if awaited == 0 || awaited > now || self.phase.expect == Expect::Nothing {
                 self.seen.late += 1;
                 return;
             }

@@ -105,8 +105,8 @@ struct Ready {
 }
 
 impl<S: Service> Driver<S> {
-    /// A driver on `sockets`, which are non-blocking ([`bind`](crate::bind) makes such) and at most [`MAX_SOCKETS`]. Must
-    /// be called within the tokio runtime that [`Driver::run`] will run in.
+    /// A driver on `sockets`, which are non-blocking, not connected ([`bind`](crate::bind) makes such) and at most
+    /// [`MAX_SOCKETS`]. Must be called within the tokio runtime that [`Driver::run`] will run in.
     pub fn new(
         sockets: Vec<std::net::UdpSocket>,
         config: EndpointConfig,
@@ -120,8 +120,9 @@ impl<S: Service> Driver<S> {
     /// in.
     pub fn at(seat: Seat, config: EndpointConfig, service: S) -> Result<Self, DriverError> {
         let config = seat.place(config);
+        let node = config.placement.node;
         let mut driver = Self::new(seat.sockets, config, service)?;
-        driver.io.steering = seat.steering;
+        driver.io.steering = seat.steering.map(|steering| steering.on_node(node));
         Ok(driver)
     }
 
@@ -329,11 +330,11 @@ impl<S: Service> Driver<S> {
         let mut handed = std::mem::take(&mut steering.handed);
         for mut handover in handed.drain(..) {
             self.io.counters.taken_over += 1;
-            self.io.came_over(handover.hops);
+            self.io.came_over(handover.hops, handover.stray);
             let bytes = &mut handover.datagram;
             receive(&mut self.io, &mut self.service, handover.path, bytes);
         }
-        self.io.came_over(0);
+        self.io.came_over(0, false);
         if let Some(steering) = &mut self.io.steering {
             steering.handed = handed;
         }

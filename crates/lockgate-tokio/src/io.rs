@@ -229,16 +229,22 @@ impl Io {
             path_errors,
             ..
         } = self;
-        let port = |number| sockets.get(usize::from(number));
+        // One bit for each socket that had something to say.
+        let mut failed: u64 = 0;
         out.send(
-            |number| port(number).map(Port::fd),
+            |number| sockets.get(usize::from(number)).map(Port::fd),
             |path, result| {
                 count(counters, &result);
-                if let (Err(_), Some(port)) = (result, port(path.socket())) {
-                    port.take_errors(path_errors);
+                if result.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+                    failed |= 1 << (path.socket() % u64::BITS as u8);
                 }
             },
         );
+        for (number, port) in sockets.iter().enumerate() {
+            if failed & (1 << number) != 0 {
+                port.take_errors(path_errors);
+            }
+        }
     }
 
     /// Passes a datagram that was dropped here, from the record on that was, to the worker that should have it; `false`
@@ -250,7 +256,7 @@ impl Io {
         let Some(to) = steering.owner(&self.endpoint, self.stray, reason, rest) else {
             return false;
         };
-        if steering.hand_over(to, path, rest) {
+        if steering.hand_over(to, path, rest, self.stray) {
             self.counters.handed_over += 1;
         } else {
             self.counters.hand_over_dropped += 1;
@@ -258,8 +264,9 @@ impl Io {
         true
     }
 
-    /// The datagram that is taken in next has seen so many other workers.
-    pub(crate) const fn came_over(&mut self, hops: u8) {
+    /// The datagram that is taken in next has seen so many other workers, and came by another peer's socket or not.
+    pub(crate) const fn came_over(&mut self, hops: u8, stray: bool) {
+        self.stray = stray;
         if let Some(steering) = &mut self.steering {
             steering.hops = hops;
         }

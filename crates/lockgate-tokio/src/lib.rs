@@ -69,7 +69,7 @@ pub use path_error::{PathError, PathErrorKind};
 pub use port::may_be_of_another;
 pub use seat::{MAX_WORKERS, Seat, bind_workers, share_keys};
 pub use shared::{ConnectionStatistics, QueueLimits};
-pub use socket::{MAX_SOCKETS, RECEIVE_BUFFER_LEN, bind};
+pub use socket::{MAX_SOCKETS, RECEIVE_BUFFER_LEN, bind, widen};
 pub use stream::{ByteStream, Datagrams};
 
 /// The longest payload of a UDP datagram that can arrive, and so the size of a buffer that takes every one, in bytes.

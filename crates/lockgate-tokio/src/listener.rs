@@ -199,9 +199,10 @@ impl Workers {
             client: options.keys.is_none(),
         };
         let (hub, commands) = Hub::new(options);
+        let node = config.placement.node;
         let mut driver = Driver::with_options(sockets, config, port_options, hub)?;
         let (hub, io) = driver.parts();
-        io.steering = steering;
+        io.steering = steering.map(|steering| steering.on_node(node));
         hub.watch(io);
         io.observer = hub.observer();
         self.census.join(commands.clone());

@@ -62,6 +62,8 @@ impl Port {
 
     /// Takes what waits, a bounded number of datagrams; whether there may be more.
     pub(crate) fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<bool> {
+        // tokio may refuse without asking.
+        batch.clear();
         let mut more = true;
         let result = self.socket.try_io(Interest::READABLE, || {
             more = batch.receive(&self.socket, self.any)?;

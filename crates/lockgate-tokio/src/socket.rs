@@ -2,13 +2,16 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// How many sockets one driver serves at most.
 pub const MAX_SOCKETS: usize = 64;
 
-/// The receive buffer that is asked for, in bytes. The kernel grants as much of it as `net.core.rmem_max` lets.
+/// The receive buffer that is asked for, in bytes, and the send buffer. With `CAP_NET_ADMIN` the kernel grants it, otherwise
+/// as much of it as `net.core.rmem_max` and `net.core.wmem_max` let.
 ///
 /// It bridges the moments in which a worker does something else: at 100,000 small datagrams a second some 100 ms.
 pub const RECEIVE_BUFFER_LEN: usize = 8 << 20;
@@ -96,11 +99,19 @@ fn new_socket(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
-    // A smaller buffer is no reason not to serve.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_LEN);
-    let _ = socket.set_send_buffer_size(RECEIVE_BUFFER_LEN);
+    widen(&socket);
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Asks for buffers of [`RECEIVE_BUFFER_LEN`]. Smaller ones are no reason not to serve.
+pub fn widen(socket: &impl AsFd) {
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_LEN).is_err() {
+        let _ = SockRef::from(socket).set_recv_buffer_size(RECEIVE_BUFFER_LEN);
+    }
+    if setsockopt(socket, sockopt::SndBufForce, &RECEIVE_BUFFER_LEN).is_err() {
+        let _ = SockRef::from(socket).set_send_buffer_size(RECEIVE_BUFFER_LEN);
+    }
 }
 
 #[cfg(test)]

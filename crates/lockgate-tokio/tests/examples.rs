@@ -74,13 +74,16 @@ fn lines(text: &str) -> Vec<&str> {
 #[test]
 fn every_block_of_the_documentation_is_from_an_example() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(here.join("../../docs/library.md")).unwrap();
+    let pages: String = std::fs::read_dir(here.join("../../docs/library"))
+        .unwrap()
+        .map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap())
+        .collect();
     let examples: Vec<String> = std::fs::read_dir(here.join("examples"))
         .unwrap()
         .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
         .collect();
     let mut blocks = 0;
-    for block in page.split("```rust\n").skip(1) {
+    for block in pages.split("```rust\n").skip(1) {
         let block = block.split("```").next().unwrap();
         let wanted = lines(block);
         let found = examples.iter().any(|example| {

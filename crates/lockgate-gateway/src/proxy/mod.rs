@@ -259,9 +259,9 @@ impl Proxy {
 
 impl Serving {
     /// Serves on until `shutdown` completes, see [`Proxy::serve`].
-    async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Counters, ProxyError> {
+    async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<Counters, ProxyError> {
         let mut running = JoinSet::new();
-        for worker in self.running {
+        for worker in std::mem::take(&mut self.running) {
             running.spawn(worker.ended);
         }
         let mut shutdown = pin!(shutdown);
@@ -283,6 +283,13 @@ impl Serving {
                 self.shared.stop();
             }
         }
+    }
+}
+
+impl Drop for Serving {
+    /// Who serves no more may have been dropped in the middle; nobody else would stop the threads.
+    fn drop(&mut self) {
+        self.shared.stop();
     }
 }
 

@@ -21,9 +21,12 @@ pub(super) const MAX_MESSAGES: usize = 64;
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_LEN]);
 
-// SAFETY: only computes a length.
-const CONTROL_LEN: usize =
-    unsafe { libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32) } as usize;
+/// With room for two short messages before it, which whoever made the socket may have asked for.
+// SAFETY: only computes lengths.
+const CONTROL_LEN: usize = unsafe {
+    libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32)
+        + 2 * libc::CMSG_SPACE(size_of::<u64>() as u32)
+} as usize;
 
 /// What the kernel says, or is told, of one datagram besides its bytes.
 #[derive(Clone, Copy)]
@@ -254,14 +257,19 @@ fn own_address(header: &libc::msghdr) -> Option<IpAddr> {
         let control = unsafe { &*next };
         // SAFETY: the data follow the header.
         let data = unsafe { libc::CMSG_DATA(next) };
+        // Where others came before it, the last one may be cut.
+        let holds = |len: usize| {
+            // SAFETY: only computes a length.
+            control.cmsg_len as usize >= unsafe { libc::CMSG_LEN(len as u32) } as usize
+        };
         match (control.cmsg_level, control.cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                // SAFETY: this kind carries this structure; it may lie unaligned.
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) if holds(size_of::<libc::in_pktinfo>()) => {
+                // SAFETY: this kind carries this structure, whole as its length says; it may lie unaligned.
                 let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
                 // Not the destination in the header, which may be a broadcast.
                 found = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
             }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if holds(size_of::<libc::in6_pktinfo>()) => {
                 // SAFETY: as above.
                 let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
                 found = Some(IpAddr::from(info.ipi6_addr.s6_addr));

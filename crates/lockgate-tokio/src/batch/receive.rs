@@ -83,6 +83,11 @@ impl ReceiveBatch {
         })
     }
 
+    /// Forgets what it holds.
+    pub(crate) const fn clear(&mut self) {
+        self.filled = 0;
+    }
+
     /// The memory of the first datagram, which is lost, for one that is taken otherwise.
     pub(crate) fn scratch(&mut self) -> &mut [u8] {
         self.filled = 0;

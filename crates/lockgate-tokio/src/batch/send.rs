@@ -100,6 +100,16 @@ impl SendBatch {
                 // What is reported may be an earlier datagram's ICMP error; then this one has not been sent.
                 Err(error) if may_be_of_another(&error) && !tried_again => tried_again = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // There is no room for the others either.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    while let Some(((_, path), left)) = rest.split_first()
+                        && path.socket() == number
+                    {
+                        told(path, Err(io::ErrorKind::WouldBlock.into()));
+                        rest = left;
+                    }
+                    tried_again = false;
+                }
                 Err(error) => {
                     told(path, Err(error));
                     rest = &rest[1..];

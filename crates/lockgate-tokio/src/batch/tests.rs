@@ -186,3 +186,37 @@ fn sockets_are_found_by_their_number() {
         assert_eq!(from, ours[usize::from(bytes[0])].local_addr().unwrap());
     }
 }
+
+#[test]
+fn what_else_a_socket_tells_does_not_hide_the_address() {
+    let any = socket("0.0.0.0:0");
+    setsockopt(&any, sockopt::Ipv4PacketInfo, &true).unwrap();
+    setsockopt(&any, sockopt::RxqOvfl, &1).unwrap();
+    setsockopt(&any, sockopt::RcvBuf, &4096).unwrap();
+    let to = ("127.3.0.7", any.local_addr().unwrap().port());
+    let peer = socket("127.0.0.1:0");
+    // More than fit, so that from now on the kernel says how many were lost.
+    for _ in 0..64 {
+        let _ = peer.send_to(&[0; 1000], to);
+    }
+    assert!(take_all(&any, true).len() < 64);
+    peer.send_to(b"after", to).unwrap();
+    let (bytes, _, own) = take_all(&any, true).remove(0);
+    assert_eq!(bytes, b"after");
+    assert_eq!(own, Some(Ipv4Addr::new(127, 3, 0, 7).into()));
+}
+
+#[test]
+fn an_error_of_an_earlier_datagram_costs_nobody_a_datagram() {
+    let (here, there) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    setsockopt(&here, sockopt::Ipv4RecvErr, &true).unwrap();
+    let gone = socket("127.0.0.1:0").local_addr().unwrap();
+    let to = Path::new(there.local_addr().unwrap(), 0);
+    let mut batch = SendBatch::new();
+    for path in [to, Path::new(gone, 0), to, to] {
+        collect(&mut batch, b"x", path, &here);
+    }
+    // The report of the second is there before the third goes.
+    assert!(send(&mut batch, &here).iter().all(Result::is_ok));
+    assert_eq!(take_all(&there, false).len(), 3);
+}

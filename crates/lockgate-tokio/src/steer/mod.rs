@@ -33,6 +33,8 @@ pub(crate) struct Handover {
     pub(crate) datagram: Box<[u8]>,
     /// How many workers it has seen.
     pub(crate) hops: u8,
+    /// It came by the socket of another peer; any worker may know its sender.
+    pub(crate) stray: bool,
 }
 
 /// The ways between one worker and the others.
@@ -67,6 +69,13 @@ impl Steering {
             .collect()
     }
 
+    /// The number of this machine among others, as connection IDs tell it.
+    #[must_use]
+    pub(crate) const fn on_node(mut self, node: u8) -> Self {
+        self.placement.node = node;
+        self
+    }
+
     /// The worker that should have a datagram which this one dropped for `reason`. A `stray` one came by the socket of
     /// another peer.
     pub(crate) fn owner(
@@ -88,7 +97,7 @@ impl Steering {
             DropReason::UnknownAddress
             | DropReason::ChangeCipherSpec
             | DropReason::IgnoredAlert
-                if stray || hops > 0 =>
+                if stray =>
             {
                 (hops + 1 < workers).then_some((worker + 1) % workers)
             }
@@ -97,7 +106,7 @@ impl Steering {
     }
 
     /// Passes a datagram on; `false` when there is no room.
-    pub(crate) fn hand_over(&self, to: u8, path: Path, datagram: &[u8]) -> bool {
+    pub(crate) fn hand_over(&self, to: u8, path: Path, datagram: &[u8], stray: bool) -> bool {
         let Some(worker) = self.workers.get(usize::from(to)) else {
             return false;
         };
@@ -109,6 +118,7 @@ impl Steering {
             path,
             datagram: datagram.into(),
             hops: self.hops + 1,
+            stray,
         });
         true
     }
