@@ -66,6 +66,7 @@ use lockgate_dtls::Instant;
 pub use lockgate_webpki as webpki;
 pub use path::Path;
 pub use path_error::{PathError, PathErrorKind};
+pub use port::may_be_of_another;
 pub use seat::{MAX_WORKERS, Seat, bind_workers, share_keys};
 pub use shared::{ConnectionStatistics, QueueLimits};
 pub use socket::{MAX_SOCKETS, RECEIVE_BUFFER_LEN, bind, widen};

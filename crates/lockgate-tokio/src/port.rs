@@ -106,8 +106,9 @@ impl Port {
     }
 }
 
-/// Whether an error of sending may be what ICMP said about an earlier datagram, on a socket that hears of it.
-pub(crate) fn may_be_of_another(error: &io::Error) -> bool {
+/// Whether an error of a UDP socket may be what ICMP said about an earlier datagram, on a socket that hears of it
+/// (`IP_RECVERR`, `IPV6_RECVERR`). If so, the call that returned it has done nothing and may be made again.
+pub fn may_be_of_another(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(

@@ -32,6 +32,10 @@ const CACHE: usize = 1 << 20;
 /// After how long a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// In tests, the disk is slow where this file is.
+#[cfg(test)]
+pub(crate) const SLOW: &str = "slow-disk";
+
 /// An open file. Nobody else has it open.
 pub(super) struct Store {
     path: PathBuf,
@@ -215,6 +219,10 @@ pub(super) fn write_on(
         }
         if given.is_empty() && wanted == claimed {
             continue;
+        }
+        #[cfg(test)]
+        if store.path.ends_with(SLOW) {
+            std::thread::sleep(AGAIN);
         }
         match store.write(&given, wanted) {
             Ok(()) => {

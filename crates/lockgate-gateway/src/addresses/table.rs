@@ -19,6 +19,9 @@ const BLOCK: u32 = 4096;
 /// Of a small network, not more than this part of what is left.
 const PART: u32 = 32;
 
+/// Why nothing can be claimed any more.
+const ENDED: &str = "the thread that writes it has ended";
+
 /// What came of asking for an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Assigned {
@@ -42,7 +45,7 @@ pub(crate) struct AddressTable {
     writer: Option<JoinHandle<()>>,
 }
 
-struct State {
+pub(super) struct State {
     /// A bucket takes 21 bytes: 24 to 48 for each identity, with the spare ones.
     known: HashMap<TableKey, u32>,
     /// The lowest number that nobody has had.
@@ -69,6 +72,15 @@ struct Claims {
     wake: Vec<Box<dyn Fn() + Send>>,
 }
 
+/// Dropped when the thread that writes ends, however it does: nobody waits for it in vain.
+pub(super) struct Farewell(Arc<Mutex<State>>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        lock(&self.0).written(Err(ENDED.into()));
+    }
+}
+
 impl AddressTable {
     /// A table that lives as long as the process.
     pub(crate) fn in_memory(net: PoolNet) -> Self {
@@ -86,14 +98,15 @@ impl AddressTable {
         }
     }
 
-    /// The table in a file, which is made when there is none. Reads it, and claims the first addresses.
+    /// The table in a file, which is made when there is none. The first new device waits until addresses
+    /// are claimed.
     pub(crate) fn open(net: PoolNet, path: &Path) -> Result<Self, PoolError> {
         let (mut table, store, changes) = Self::load(net, path)?;
         let claimed = table.claimed();
-        let state = Arc::clone(&table.state);
+        let state = Farewell(Arc::clone(&table.state));
         let write = move || {
             store::write_on(store, &changes, claimed, |result| {
-                lock(&state).written(result);
+                lock(&state.0).written(result);
             });
         };
         let writer = thread::Builder::new().name("address-table".into());
@@ -113,7 +126,9 @@ impl AddressTable {
             let mut state = table.lock();
             state.known = loaded.known;
             state.next = loaded.claimed.min(table.capacity + 1);
-            let claimed = state.next + state.block();
+            // What is claimed is lost when the process is killed, so nothing is before somebody needs it. The write
+            // tells now whether the file can be written.
+            let claimed = state.next;
             store
                 .write(&[], claimed)
                 .map_err(|error| PoolError::table(path, &error))?;
@@ -195,6 +210,12 @@ impl AddressTable {
         self.lock().resting.push_back(host);
     }
 
+    /// What the thread holds, in tests without it.
+    #[cfg(test)]
+    pub(super) fn farewell(&self) -> Farewell {
+        Farewell(Arc::clone(&self.state))
+    }
+
     /// Behind which number those are lent.
     #[cfg(test)]
     pub(super) fn lent_from(&self) -> u32 {
@@ -259,7 +280,7 @@ impl State {
         if runs_out && claims.asked == claims.claimed && wanted > claims.claimed {
             claims.asked = wanted;
             if claims.changes.send(Change::Claim(wanted)).is_err() {
-                claims.failure = Some("the thread that writes it has ended".into());
+                claims.failure = Some(ENDED.into());
             }
         }
         if next < claims.claimed {

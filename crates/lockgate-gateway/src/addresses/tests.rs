@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::store::{Change, Store};
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,6 +35,16 @@ fn host_at_last(table: &AddressTable, number: u32) -> u32 {
             other => panic!("{number}: {other:?}"),
         }
     }
+}
+
+/// Asks for the first claim, and does for it what the thread does.
+fn claim(table: &AddressTable, store: &mut Store, changes: &mpsc::Receiver<Change>) {
+    assert_eq!(table.assign(key(u32::MAX)), Assigned::Wait);
+    let Ok(Change::Claim(end)) = changes.try_recv() else {
+        panic!("nothing was asked for")
+    };
+    store.write(&[], end).unwrap();
+    table.written(Ok(end));
 }
 
 struct File {
@@ -143,7 +154,7 @@ fn a_small_network_lets_few_addresses_rest() {
 fn a_file_remembers_everybody() {
     let file = file();
     let table = open("127.64.0.0/10", &file.path);
-    let hosts: Vec<_> = (0..100).map(|n| host(&table, n)).collect();
+    let hosts: Vec<_> = (0..100).map(|n| host_at_last(&table, n)).collect();
     drop(table);
     for _ in 0..2 {
         let table = open("127.64.0.0/10", &file.path);
@@ -152,17 +163,18 @@ fn a_file_remembers_everybody() {
     }
     // Closed as it should be, it wastes nothing.
     let table = open("127.64.0.0/10", &file.path);
-    assert_eq!(host(&table, 100), 101);
+    assert_eq!(host_at_last(&table, 100), 101);
 }
 
 #[test]
 fn what_was_given_out_and_not_written_is_never_given_to_another() {
     let file = file();
     let table = open("127.64.0.0/10", &file.path);
-    let kept: Vec<_> = (0..10).map(|n| host(&table, n)).collect();
+    let kept: Vec<_> = (0..10).map(|n| host_at_last(&table, n)).collect();
     drop(table);
-    // A table whose thread never runs: as if the process had died before it could write.
-    let (table, store, changes) = AddressTable::load(net("127.64.0.0/10"), &file.path).unwrap();
+    // A table whose thread never runs but for one claim: as if the process had died before it could write more.
+    let (table, mut store, changes) = AddressTable::load(net("127.64.0.0/10"), &file.path).unwrap();
+    claim(&table, &mut store, &changes);
     let lost = (10..5000).map_while(|n| match table.assign(key(n)) {
         Assigned::Host(host) => Some(host),
         _ => None,
@@ -175,10 +187,26 @@ fn what_was_given_out_and_not_written_is_never_given_to_another() {
     assert_eq!(table.known(), 10);
     // Others first, and then those who had one.
     for n in (20_000..20_100).chain(10..20) {
-        let host = host(&table, n);
+        let host = host_at_last(&table, n);
         assert!(!lost.contains(&host) && !kept.contains(&host), "{host}");
     }
     assert!((0..10).all(|n| host(&table, n) == kept[n as usize]));
+}
+
+#[test]
+fn a_process_that_is_killed_before_a_new_device_comes_costs_nothing() {
+    let file = file();
+    let table = open("127.64.0.0/24", &file.path);
+    assert_eq!(host_at_last(&table, 0), 1);
+    drop(table);
+    for _ in 0..300 {
+        let (table, store, changes) = AddressTable::load(net("127.64.0.0/24"), &file.path).unwrap();
+        assert_eq!(host(&table, 0), 1, "it has one, and need not wait");
+        drop((store, changes, table));
+    }
+    let table = open("127.64.0.0/24", &file.path);
+    assert_eq!(table.assign(key(1)), Assigned::Wait, "nothing is claimed");
+    assert_eq!(host_at_last(&table, 1), 2);
 }
 
 #[test]
@@ -200,6 +228,7 @@ fn a_claim_is_renewed_before_and_when_it_is_used_up() {
 fn numbers_that_are_claimed_are_not_lent() {
     let file = file();
     let table = open("127.64.0.0/29", &file.path);
+    assert_eq!(table.assign(key(0)), Assigned::Wait);
     let lent = std::iter::from_fn(|| match table.lend() {
         Assigned::Host(host) => Some(host),
         _ => None,
@@ -236,7 +265,8 @@ fn a_file_has_one_user_and_one_network() {
 #[test]
 fn a_file_that_cannot_be_written_costs_new_devices_only() {
     let file = file();
-    let (table, store, changes) = AddressTable::load(net("127.64.0.0/24"), &file.path).unwrap();
+    let (table, mut store, changes) = AddressTable::load(net("127.64.0.0/24"), &file.path).unwrap();
+    claim(&table, &mut store, &changes);
     for n in 0..7 {
         host(&table, n);
     }
@@ -251,4 +281,23 @@ fn a_file_that_cannot_be_written_costs_new_devices_only() {
     table.written(Ok(14));
     assert_eq!(host(&table, 7), 8);
     drop((table, store, changes));
+}
+
+#[test]
+fn nobody_waits_for_a_thread_that_has_ended() {
+    let file = file();
+    let (table, store, changes) = AddressTable::load(net("127.64.0.0/24"), &file.path).unwrap();
+    let (wake, woken) = mpsc::channel();
+    table.on_progress(move || wake.send(()).unwrap());
+    assert_eq!(table.assign(key(0)), Assigned::Wait);
+    let farewell = table.farewell();
+    let thread = std::thread::spawn(move || {
+        let _state = farewell;
+        drop((store, changes));
+        panic!("as if it had found an error of its own");
+    });
+    assert!(thread.join().is_err());
+    woken.try_recv().unwrap();
+    let failed = Assigned::Failed("the thread that writes it has ended".into());
+    assert_eq!(table.assign(key(0)), failed);
 }

@@ -9,6 +9,8 @@
 
 mod options;
 mod signals;
+#[cfg(test)]
+mod slow_disk;
 mod worker;
 
 use std::io;
@@ -181,6 +183,7 @@ impl Proxy {
                 worker: number,
                 policy: Policy {
                     backend,
+                    handshake_timeout: options.handshake_timeout,
                     idle_timeout: options.idle_timeout,
                     replace_same_identity: options.replace_same_identity,
                     client_auth: options.certificates.client_auth,

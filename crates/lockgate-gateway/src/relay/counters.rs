@@ -185,6 +185,7 @@ impl fmt::Display for Counters {
             ("send_blocked", self.io.send_blocked),
             ("stateless_replies", self.io.stateless_replies),
             ("handed_over", self.io.handed_over),
+            ("taken_over", self.io.taken_over),
             ("hand_over_dropped", self.io.hand_over_dropped),
         ];
         for (name, value) in named {

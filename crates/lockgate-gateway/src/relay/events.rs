@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lockgate_dtls::{CloseReason, ConnectionHandle, HandshakeError};
+use lockgate_dtls::{CloseReason, ConnectionHandle, HandshakeError, Instant};
 use lockgate_tokio::Io;
 use tracing::{debug, error, info, warn};
 
@@ -13,7 +13,7 @@ use super::lookup::Lookup;
 use super::registry::Place;
 use super::sessions::{Entry, Handshake, Session};
 use super::upstream::NoUpstream;
-use super::{Answer, Command, EndReason, FailureReason, Relay};
+use super::{Answer, Command, EndReason, FailureReason, Relay, Waiting};
 
 impl Relay {
     /// The client has said who it is, and the engine wants its key.
@@ -89,7 +89,7 @@ impl Relay {
 
     /// The session of a complete handshake begins, if it gets a way to the backend.
     pub(super) fn start_session(&mut self, io: &mut Io, connection: ConnectionHandle) {
-        let Entry::Handshake(handshake) = self.sessions.remove(connection) else {
+        let Entry::Handshake(mut handshake) = self.sessions.remove(connection) else {
             return;
         };
         let Some(agreed) = io.endpoint().info(connection) else {
@@ -113,8 +113,10 @@ impl Relay {
                 self.shared.registry.leave();
                 // What the device sends meanwhile is lost.
                 debug!(%identity, "waiting for the table of addresses");
+                let since = *handshake.waits_since.get_or_insert(io.now());
                 self.sessions.put_back(handshake);
-                self.without_address.push(connection);
+                let waiting = Waiting { connection, since };
+                self.without_address.push_back(waiting);
                 return;
             }
             Err(NoUpstream::TurnedAway { reason, why }) => {
@@ -157,6 +159,27 @@ impl Relay {
         );
         if let Some(older) = self.sessions.establish(session) {
             self.replace(io, older);
+        }
+    }
+
+    /// When the first of those that wait for an address has waited long enough.
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        let first = self.without_address.front()?;
+        Some(first.since + self.policy.handshake_timeout)
+    }
+
+    /// Ends sessions that have waited too long for an address to begin.
+    pub(super) fn turn_waiting_away(&mut self, io: &mut Io) {
+        while self.patience_ends().is_some_and(|end| end <= io.now())
+            && let Some(Waiting { connection, .. }) = self.without_address.pop_front()
+        {
+            // Its device may have gone already.
+            if self.sessions.handshake(connection).is_some()
+                && let Entry::Handshake(handshake) = self.sessions.remove(connection)
+            {
+                let why = "the disk is too slow: no address was claimed in the table in time";
+                self.turn_away(io, connection, &handshake, EndReason::NoAddress, why);
+            }
         }
     }
 

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! One [`Relay`] belongs to one worker and to one task. On the way of a datagram there is no allocation, no lock, no
-//! channel and no log line.
+//! channel and no log line, but for what the backend sends to a pool whose port several workers share: what comes to
+//! another worker than the session's takes a lock, a copy and a channel to get there (`upstream/fellows.rs`).
 
 mod backend;
 mod counters;
@@ -24,6 +25,7 @@ mod sessions;
 mod shared;
 mod upstream;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -112,6 +114,8 @@ pub struct SessionInfo {
 pub(crate) struct Policy {
     /// Where datagrams go.
     pub(crate) backend: SocketAddr,
+    /// How long a session that is about to begin waits for an address of the pool.
+    pub(crate) handshake_timeout: Duration,
     /// After how much silence of its device a session ends.
     pub(crate) idle_timeout: Option<Duration>,
     /// Whether a new session ends the older one of its identity.
@@ -133,6 +137,13 @@ pub(crate) struct Setup {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// A complete handshake that waits for an address. It may be gone by now.
+#[derive(Clone, Copy)]
+struct Waiting {
+    connection: ConnectionHandle,
+    since: Instant,
+}
+
 /// The service behind one worker's sockets.
 pub(crate) struct Relay {
     worker: u8,
@@ -140,8 +151,9 @@ pub(crate) struct Relay {
     shared: Arc<Shared>,
     sessions: Sessions,
     upstreams: Upstreams,
-    /// Whose session begins when the pool has claimed an address for it. A few, for a few milliseconds.
-    without_address: Vec<ConnectionHandle>,
+    /// Whose session begins when the pool has claimed an address for it, those that have waited longest first. A few,
+    /// for a few milliseconds, and none for longer than a handshake may take.
+    without_address: VecDeque<Waiting>,
     lookups: Lookups,
     signers: Signers,
     certificates: Option<Arc<Certificates>>,
@@ -187,7 +199,7 @@ impl Relay {
             sessions: Sessions::new(worker, Arc::clone(&shared.registry)),
             shared,
             upstreams,
-            without_address: Vec::new(),
+            without_address: VecDeque::new(),
             lookups,
             commands,
             next_command: None,
@@ -308,6 +320,7 @@ impl Relay {
             };
             match index {
                 Some(index) => {
+                    self.shared.backend_log.on_answer(io.now());
                     let Self {
                         sessions, counters, ..
                     } = self;
@@ -347,8 +360,8 @@ impl Relay {
             Command::Replace(connection) => self.end(io, connection, EndReason::Replaced),
             Command::Addresses => {
                 let mut waiting = std::mem::take(&mut self.without_address).into_iter();
-                for connection in &mut waiting {
-                    self.start_session(io, connection);
+                for next in &mut waiting {
+                    self.start_session(io, next.connection);
                     if !self.without_address.is_empty() {
                         break; // If it has to wait on, so do the others.
                     }
@@ -431,9 +444,10 @@ impl Service for Relay {
             return;
         };
         session.last_heard = io.now();
+        let (upstream, identity) = (&session.upstream, &session.identity);
         let sent = self
             .upstreams
-            .send(&session.upstream, connection.index(), payload);
+            .send(upstream, connection.index(), identity, payload);
         let Some(sent) = sent else {
             session.to_backend.add(payload.len());
             return;
@@ -514,7 +528,8 @@ impl Service for Relay {
     fn deadline(&self) -> Option<Instant> {
         let watches = self.policy.idle_timeout.is_some() && self.sessions.established() > 0;
         let scan = watches.then_some(self.next_idle_scan);
-        scan.into_iter().chain(self.log_limit.deadline()).min()
+        let others = [self.log_limit.deadline(), self.patience_ends()];
+        scan.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     fn on_deadline(&mut self, io: &mut Io) {
@@ -523,6 +538,7 @@ impl Service for Relay {
             self.counters.unlogged_failures += left_out;
             tracing::warn!(count = left_out, "more handshakes failed within one second");
         }
+        self.turn_waiting_away(io);
         if self.next_idle_scan <= io.now() {
             self.scan_idle(io);
         }

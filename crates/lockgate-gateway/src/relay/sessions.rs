@@ -33,6 +33,8 @@ pub(super) struct Handshake {
     pub(super) shown: Option<Box<OwnedIdentity>>,
     /// Why it will fail, when that is known and logged before the engine knows.
     pub(super) told: Option<FailureReason>,
+    /// It is complete, and since then waits for an address.
+    pub(super) waits_since: Option<Instant>,
 }
 
 impl Drop for Handshake {
@@ -128,6 +130,7 @@ impl Sessions {
             mismatch: None,
             shown: None,
             told: None,
+            waits_since: None,
         }));
         over
     }

@@ -1,4 +1,5 @@
 //! What the workers of a proxy share. None of it is touched for a datagram, but for one flag that is read.
+//! Pools that share a port have more in common: see `upstream/fellows.rs`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -59,6 +59,12 @@ async fn devices_that_move_reach_the_worker_that_has_their_session() {
         // Two thirds of 144 on average; fewer than this once in a million runs.
         assert!(counters.io.handed_over >= 42, "{counters}");
     }
+    let over = counters.io.handed_over;
+    let line = counters.to_string();
+    assert!(
+        line.contains(&format!(" handed_over={over} taken_over={over} ")),
+        "{line}"
+    );
     assert!(log.contains("workers=3"), "{log}");
 }
 
@@ -229,10 +235,10 @@ async fn with_a_given_port_a_device_has_one_address_at_every_worker() {
             assert_eq!(seen(device, &backend).await, *address);
             // A new session of the same identity, at any worker, has the address and gets what is sent there.
             let mut newer = support::device(&gateway, number).await;
-            // The older session may be at another worker, which hears of the newer one a moment later.
-            let replaced = u64::from(round) * 8 + number as u64 + 1;
+            // The older session may be at another worker, and live there a moment longer.
+            let completed = 8 + u64::from(round) * 8 + number as u64 + 1;
             gateway
-                .wait_for(|c| c.ended(EndReason::Replaced) == replaced)
+                .wait_for(|c| c.handshakes_completed == completed)
                 .await;
             backend.send_to(&payload, *address).await.unwrap();
             assert_eq!(recv(&mut newer).await.unwrap(), payload);
@@ -252,6 +258,33 @@ async fn with_a_given_port_a_device_has_one_address_at_every_worker() {
     // The port is ours alone.
     let taken = Proxy::bind(&options, keys()).await.err().unwrap();
     assert!(taken.to_string().contains("in use"), "{taken}");
+}
+
+#[tokio::test]
+async fn of_sessions_at_several_workers_the_one_that_sent_last_is_answered() {
+    let backend = UdpSocket::bind(support::LOOPBACK).await.unwrap();
+    let mut options = options(backend.local_addr().unwrap());
+    options.upstream_pool = Some(format!("127.64.0.0/16:{}", free_port()).parse().unwrap());
+    options.replace_same_identity = false;
+    let gateway = Gateway::start(&options, keys()).await;
+    // Each comes from another port, and so to any of three workers: all to the same one once in 2,000 runs.
+    let mut devices = Vec::new();
+    for _ in 0..8 {
+        devices.push(device(&gateway, 0).await);
+    }
+    gateway.wait_for(|c| c.sessions == 8).await;
+    for round in 0..3_u8 {
+        for n in [0, 5, 1, 4, 7, 2, 6, 3_u8] {
+            let device = &mut devices[usize::from(n)];
+            device.send(b"who am I").await.unwrap();
+            let (_, from) = backend.recv_from(&mut [0; 16]).await.unwrap();
+            backend.send_to(&[round, n], from).await.unwrap();
+            assert_eq!(recv(device).await.unwrap(), [round, n]);
+        }
+    }
+    let counters = gateway.counters().await;
+    assert_eq!(counters.to_devices.datagrams, 24, "{counters}");
+    assert_eq!(counters.pool_no_session, 0, "{counters}");
 }
 
 /// Sends something, and tells where the backend sees it come from.

@@ -93,23 +93,23 @@ impl Upstreams {
             }
             Self::Pool(pool) => {
                 let host = pool.attach(index, identity, is_same)?;
-                pool.claim(host);
                 Ok((pool.address(host), Upstream::Pooled(host)))
             }
         }
     }
 
-    /// Sends one datagram for the session at `index`. A pool does so later, and keeps account itself.
+    /// Sends one datagram for the session of `identity` at `index`. A pool does so later, and keeps account itself.
     pub(super) fn send(
         &mut self,
         upstream: &Upstream,
         index: usize,
+        identity: &Identity,
         datagram: &[u8],
     ) -> Option<Sent> {
         match (self, upstream) {
             (_, Upstream::Socket(socket)) => Some(sockets::send(socket, datagram)),
             (Self::Pool(pool), &Upstream::Pooled(host)) => {
-                pool.send(host, index, datagram);
+                pool.send(host, index, identity, datagram);
                 None
             }
             // A proxy has only one of them.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use lockgate_aws_lc::AwsLc;
 use lockgate_dtls::crypto::Provider as _;
+use lockgate_tokio::may_be_of_another;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -17,10 +18,13 @@ use tokio::task::AbortHandle;
 
 use super::NoUpstream;
 use super::fellows::{Fellows, Passed};
-use super::pool_socket::{self, PoolSocket, Reports, Sharing, may_be_of_another, take_reports};
-use crate::addresses::{AddressTable, Assigned, PoolError, PoolNet};
+use super::pool_socket::{self, PoolSocket, Reports, Sharing, take_reports};
+use crate::addresses::{AddressTable, Assigned, PoolError, PoolNet, TableKey};
 use crate::relay::identity::Identity;
 use crate::relay::{EndReason, Traffic};
+
+#[cfg(test)]
+mod tests;
 
 /// In place of a session's index: nobody is there.
 const NOBODY: u32 = u32::MAX;
@@ -168,8 +172,9 @@ impl Pool {
         identity: &Identity,
         is_same: impl FnOnce(usize) -> bool,
     ) -> Result<u64, NoUpstream> {
+        self.forget_lost();
         let hash = identity.hash();
-        match &mut self.live {
+        let host = match &mut self.live {
             Live::V4 { table, low, high } => {
                 let assigned = match &hash {
                     Some(hash) => table.assign(hash.table_key()),
@@ -193,24 +198,35 @@ impl Pool {
                     places.resize(place + 1, NOBODY);
                 }
                 places[place] = index as u32;
-                Ok(host.into())
+                host.into()
             }
-            Live::V6(live) => {
-                let Some(hash) = hash else {
-                    return lend(live, index).ok_or_else(|| self.full());
-                };
-                let host = hash.interface();
-                match live.entry(host) {
-                    Entry::Occupied(other) if !is_same(*other.get() as usize) => {
-                        let address = self.net.address(host);
-                        let why = format!("another identity has the same address, {address}");
-                        return Err(NoUpstream::turned_away(EndReason::NoAddress, why));
+            Live::V6(live) => match &hash {
+                None => lend(live, index).ok_or_else(|| self.full())?,
+                Some(hash) => {
+                    let host = hash.interface();
+                    match live.entry(host) {
+                        Entry::Occupied(other) if !is_same(*other.get() as usize) => {
+                            return Err(self.met(host));
+                        }
+                        entry => *entry.or_default() = index as u32,
                     }
-                    entry => *entry.or_default() = index as u32,
+                    host
                 }
-                Ok(host)
-            }
+            },
+        };
+        let key = hash.map(|hash| hash.table_key());
+        if !self.claim(host, key) {
+            self.live.forget(host);
+            return Err(self.met(host));
         }
+        Ok(host)
+    }
+
+    /// Another identity is behind this host part.
+    fn met(&self, host: u64) -> NoUpstream {
+        let address = self.net.address(host);
+        let why = format!("another identity has the same address, {address}");
+        NoUpstream::turned_away(EndReason::NoAddress, why)
     }
 
     fn full(&self) -> NoUpstream {
@@ -226,28 +242,23 @@ impl Pool {
         if let Some(place) = self.live.place(host)
             && *place == index as u32
         {
-            *place = NOBODY;
+            self.live.forget(host);
             if let Some(fellows) = &self.fellows {
                 fellows.give_up(host);
             }
         }
-        match &mut self.live {
-            Live::V4 { table, .. } if identity.is_anonymous() => table.give_back(host as u32),
-            Live::V4 { .. } => {}
-            Live::V6(live) => {
-                if live.get(&host) == Some(&NOBODY) {
-                    live.remove(&host);
-                }
-            }
+        if let Live::V4 { table, .. } = &self.live
+            && identity.is_anonymous()
+        {
+            table.give_back(host as u32);
         }
     }
 
     /// Sends one datagram to the backend, from the address with this host part, at the end of the worker's turn at the
     /// latest. [`Pool::take_progress`] tells what came of it.
-    pub(super) fn send(&mut self, host: u64, index: usize, datagram: &[u8]) {
+    pub(super) fn send(&mut self, host: u64, index: usize, identity: &Identity, datagram: &[u8]) {
         if self.follow_sender {
-            self.live.take(host, index);
-            self.claim(host);
+            self.follow(host, index, identity);
         }
         let Self {
             socket, progress, ..
@@ -256,6 +267,28 @@ impl Pool {
         socket.send(source, self.backend, datagram, |result| {
             progress.add(&result);
         });
+    }
+
+    /// The session at `index` has sent last, so answers go to it.
+    fn follow(&mut self, host: u64, index: usize, identity: &Identity) {
+        self.forget_lost();
+        // Mostly it did before, and nobody need be asked.
+        if self.live.index(host) != Some(index) {
+            let key = identity.hash().map(|hash| hash.table_key());
+            if self.claim(host, key) {
+                self.live.take(host, index);
+            }
+        }
+    }
+
+    /// Forgets the sessions that a newer one at another worker has the address of now: what the backend sends to it is
+    /// passed on from now on.
+    fn forget_lost(&mut self) {
+        if let Some(fellows) = &self.fellows {
+            for host in fellows.lost() {
+                self.live.forget(host);
+            }
+        }
     }
 
     /// Sends what waits to be sent.
@@ -273,6 +306,7 @@ impl Pool {
 
     /// Takes what the backend sent, a bounded number of datagrams; whether there may be more.
     pub(in crate::relay) fn receive(&mut self) -> io::Result<bool> {
+        self.forget_lost();
         match self.socket.receive() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             // The report itself is taken elsewhere.
@@ -314,11 +348,10 @@ impl Pool {
         Some((self.live.index(handed.host), handed.datagram))
     }
 
-    /// The newest session with this host part is here.
-    pub(super) fn claim(&self, host: u64) {
-        if let Some(fellows) = &self.fellows {
-            fellows.claim(host);
-        }
+    /// The newest session with this host part is here; `false` if another worker has one of another identity.
+    fn claim(&self, host: u64, identity: Option<TableKey>) -> bool {
+        let fellows = self.fellows.as_ref();
+        fellows.is_none_or(|fellows| fellows.claim(host, identity))
     }
 
     /// Called before the worker waits, at the end of its turn: what it has for the backend goes now.
@@ -366,6 +399,20 @@ impl Live {
             }
             Self::V6(live) => {
                 live.insert(host, index as u32);
+            }
+        }
+    }
+
+    /// The address with this host part means no session of ours.
+    fn forget(&mut self, host: u64) {
+        match self {
+            Self::V4 { .. } => {
+                if let Some(place) = self.place(host) {
+                    *place = NOBODY;
+                }
+            }
+            Self::V6(live) => {
+                live.remove(&host);
             }
         }
     }
@@ -429,98 +476,5 @@ async fn report(socket: Arc<UdpSocket>, reports: mpsc::Sender<Reports>) {
         if taken != Reports::default() && reports.send(taken).await.is_err() {
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pool(net: &str, table: Option<AddressTable>) -> io::Result<Pool> {
-        let net: PoolNet = net.parse().unwrap();
-        let backend = "127.0.0.1:9".parse().unwrap();
-        let setup = PoolSetup {
-            net,
-            socket: pool_socket::bind(net.is_ipv6(), 0, Sharing::Nothing, backend)?,
-            table: table.map(Arc::new),
-            fellows: None,
-        };
-        Pool::new(setup, backend, false)
-    }
-
-    fn attach(pool: &mut Pool, index: usize, identity: &Identity, same: bool) -> Option<u64> {
-        pool.attach(index, identity, |_| same).ok()
-    }
-
-    #[tokio::test]
-    async fn two_identities_never_share_an_ipv6_address() {
-        let Ok(mut pool) = pool("fd12::/64", None) else {
-            return; // a machine without IPv6
-        };
-        let device = Identity::psk(b"device");
-        let host = attach(&mut pool, 1, &device, false).unwrap();
-        // Nobody can make two that meet, so another one is played by the same.
-        let refused = pool.attach(2, &device, |other| {
-            assert_eq!(other, 1);
-            false
-        });
-        let Err(NoUpstream::TurnedAway { reason, why }) = refused else {
-            panic!("it has got the same address")
-        };
-        assert_eq!(reason, EndReason::NoAddress);
-        assert!(why.starts_with("another identity has the same address, fd12::"));
-        assert_eq!(pool.live.place(host), Some(&mut 1));
-        // A newer session of the same.
-        assert_eq!(attach(&mut pool, 3, &device, true), Some(host));
-        pool.detach(host, 1, &device);
-        assert_eq!(pool.live.place(host), Some(&mut 3));
-        pool.detach(host, 3, &device);
-        assert_eq!(pool.live.place(host), None);
-        assert!(attach(&mut pool, 2, &device, false).is_some());
-        // An older session that goes on after the newest has ended.
-        pool.detach(host, 2, &device);
-        pool.live.take(host, 1);
-        assert_eq!(pool.live.place(host), Some(&mut 1));
-        let nobody = Identity::default();
-        let lent = attach(&mut pool, 4, &nobody, false).unwrap();
-        let other = attach(&mut pool, 5, &nobody, false).unwrap();
-        assert_ne!(lent, other);
-        pool.detach(lent, 4, &nobody);
-        assert_eq!(pool.live.place(lent), None);
-        assert_eq!(pool.live.place(other), Some(&mut 5));
-    }
-
-    #[tokio::test]
-    async fn an_ipv4_address_leads_to_its_session() {
-        let table = AddressTable::in_memory("127.64.0.0/29".parse().unwrap());
-        let mut pool = pool("127.64.0.0/29", Some(table)).unwrap();
-        let (one, two, nobody) = (
-            Identity::psk(b"one"),
-            Identity::psk(b"two"),
-            Identity::default(),
-        );
-        for (index, identity, host) in
-            [(7, &one, 1), (8, &nobody, 6), (9, &two, 2), (5, &nobody, 5)]
-        {
-            assert_eq!(attach(&mut pool, index, identity, false), Some(host));
-            assert_eq!(pool.live.place(host), Some(&mut (index as u32)));
-        }
-        let mut at = |host| pool.live.place(host).map(|index| *index);
-        assert_eq!([at(0), at(3), at(4), at(7)], [None; 4]);
-        pool.detach(6, 8, &nobody);
-        pool.detach(5, 5, &nobody);
-        pool.detach(1, 7, &one);
-        let mut at = |host| pool.live.place(host).map(|index| *index);
-        assert_eq!([at(1), at(2), at(5)], [Some(NOBODY), Some(9), Some(NOBODY)]);
-        // Numbers change sides when all that were lent are back.
-        for (name, host) in [(b"a", 3), (b"b", 4), (b"c", 5), (b"d", 6)] {
-            let identity = Identity::psk(name);
-            assert_eq!(
-                attach(&mut pool, host as usize, &identity, false),
-                Some(host)
-            );
-            assert_eq!(pool.live.place(host), Some(&mut (host as u32)));
-        }
-        assert_eq!(attach(&mut pool, 1, &nobody, false), None);
     }
 }

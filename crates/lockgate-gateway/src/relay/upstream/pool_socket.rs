@@ -194,18 +194,3 @@ pub(super) fn take_reports(socket: &impl AsRawFd) -> Reports {
     }
     reports
 }
-
-/// Whether an error of the socket may be what ICMP said about an earlier datagram.
-pub(super) fn may_be_of_another(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNREFUSED
-                | libc::EMSGSIZE
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-                | libc::EPROTO
-                | libc::EACCES
-        )
-    )
-}
