@@ -493,7 +493,6 @@ impl Service for Relay {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut ready = self.upstreams.poll_ready(cx).is_ready();
         if self.next_command.is_none() {
-            // A closed channel means that the proxy is gone; the worker ends then, too.
             if let Poll::Ready(command) = self.commands.poll_recv(cx) {
                 self.next_command = Some(command.unwrap_or(Command::Stop));
             }

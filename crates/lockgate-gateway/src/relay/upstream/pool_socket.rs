@@ -66,9 +66,7 @@ pub(super) fn bind(
         Type::DGRAM,
         Some(Protocol::UDP),
     )?;
-    // A smaller buffer is no reason not to serve.
-    let _ = socket.set_recv_buffer_size(lockgate_tokio::RECEIVE_BUFFER_LEN);
-    let _ = socket.set_send_buffer_size(lockgate_tokio::RECEIVE_BUFFER_LEN);
+    lockgate_tokio::widen(&socket);
     socket.set_nonblocking(true)?;
     // With a local route an address needs no interface to have it. What ICMP says is kept for us: without that, a socket
     // that is not connected never hears that the backend is gone.
