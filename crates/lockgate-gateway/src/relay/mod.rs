@@ -492,10 +492,10 @@ impl Service for Relay {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut ready = self.upstreams.poll_ready(cx).is_ready();
-        if self.next_command.is_none() {
-            if let Poll::Ready(command) = self.commands.poll_recv(cx) {
-                self.next_command = Some(command.unwrap_or(Command::Stop));
-            }
+        if self.next_command.is_none()
+            && let Poll::Ready(command) = self.commands.poll_recv(cx)
+        {
+            self.next_command = Some(command.unwrap_or(Command::Stop));
         }
         ready |= self.next_command.is_some();
         if ready {
