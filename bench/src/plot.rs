@@ -29,7 +29,7 @@ pub struct Plot {
 }
 
 /// The picture, and the field in it.
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 740.0; // beyond RIGHT, room for half of the longest label
 const HEIGHT: f64 = 400.0;
 const LEFT: f64 = 60.0;
 const RIGHT: f64 = 700.0;
