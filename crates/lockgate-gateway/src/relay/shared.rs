@@ -48,7 +48,7 @@ impl Shared {
         }
     }
 
-    /// Sessions by their ID. The workers' clocks were started together, so that each knows when they end.
+    /// Sessions by their ID. The workers' clocks started one after the other, so when a session ends differs by that little.
     pub(super) fn session_cache(&self) -> MutexGuard<'_, SessionCache> {
         self.session_cache
             .lock()
